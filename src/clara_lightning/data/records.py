@@ -1,0 +1,85 @@
+"""The records that travel through the system: documents, questions, and supervision for the compressor.
+
+Each record is a frozen dataclass that holds what its JSONL row holds, after validation. ``readers.py`` makes them from
+files; nothing else parses JSON rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+PairKind = Literal["simple", "complex"]
+
+
+@dataclass(frozen=True)
+class Document:
+    """One passage of a corpus, the unit that is compressed, stored and retrieved."""
+
+    id: str
+    text: str
+    title: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def content(self) -> str:
+        """What the compressor reads: the title, where there is one, and the text."""
+        return titled(self.title, self.text)
+
+
+@dataclass(frozen=True)
+class Passage:
+    """One candidate passage of a question."""
+
+    text: str
+    gold: bool
+    id: str | None = None
+    title: str = ""
+
+    @property
+    def content(self) -> str:
+        """What the compressor reads: the title, where there is one, and the text."""
+        return titled(self.title, self.text)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with its reference answers and, where known, its candidates and its gold documents.
+
+    Attributes:
+        answers: every string that counts as right; the first is the training target.
+        passages: this question's own candidates.
+        gold_ids: ids of documents in a store that hold the answer.
+    """
+
+    id: str
+    question: str
+    answers: tuple[str, ...]
+    passages: tuple[Passage, ...] = ()
+    gold_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class QAPair:
+    """A question about one document and its answer (SCP supervision)."""
+
+    question: str
+    answer: str
+    kind: PairKind = "simple"
+
+
+@dataclass(frozen=True)
+class SCPExample:
+    """Supervision for Salient Compressor Pretraining of one document (paper, section 3.1)."""
+
+    id: str
+    document: str
+    pairs: tuple[QAPair, ...]
+    paraphrase: str | None = None
+    teacher: str | None = None
+
+
+def titled(title: str, text: str) -> str:
+    """The text that stands for a document everywhere: ``title`` on a line of its own, then ``text``."""
+    return f"{title}\n{text}" if title else text
