@@ -1,0 +1,292 @@
+"""The DataModules of the training stages.
+
+Batches are lists of plain records; the backbone, which owns the tokenizer, makes tensors of them.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from lightning.pytorch import LightningDataModule
+
+from clara_lightning.data.loading import BatchLoader
+from clara_lightning.data.readers import read_questions, read_scp
+from clara_lightning.data.records import QAPair, Question, SCPExample
+from clara_lightning.errors import ClaraError
+
+Task = Literal["question", "all_pairs", "paraphrase"]
+Row = TypeVar("Row")
+Example = TypeVar("Example")
+
+
+@dataclass(frozen=True)
+class ReadingExample:
+    """Documents to compress, what is asked about their memory, and the target.
+
+    Attributes:
+        documents: what is compressed.
+        task: a ``question``, ``all_pairs`` (all questions and answers in one turn), or a ``paraphrase``.
+        question: for the task ``question``.
+        answer: the text that the generator learns to write.
+    """
+
+    documents: tuple[str, ...]
+    task: Task
+    answer: str
+    question: str = ""
+
+
+class ExamplesDataModule(LightningDataModule, ABC, Generic[Row, Example]):
+    """Reads a training and a validation file and serves examples made from their rows.
+
+    Args:
+        train: file to train on (JSONL, Parquet, or a datasets folder).
+        val: file to validate on.
+        batch_size: examples per device and step.
+        seed: of the order and of what is drawn from each row.
+        skip_bad_rows: so many rows of a file may be unreadable; they are counted and reported.
+        max_val_rows: validate on the first so many rows.
+    """
+
+    def __init__(
+        self,
+        train: str | None = None,
+        val: str | None = None,
+        *,
+        batch_size: int = 8,
+        seed: int = 0,
+        skip_bad_rows: int = 0,
+        max_val_rows: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.train_path = train
+        self.val_path = val
+        self.batch_size = batch_size
+        self.seed = seed
+        self.skip_bad_rows = skip_bad_rows
+        self.max_val_rows = max_val_rows
+        self.train_rows: list[Row] = []
+        self.val_rows: list[Row] = []
+
+    @abstractmethod
+    def read(self, path: str) -> Sequence[Row]:
+        """All records of a file."""
+
+    @abstractmethod
+    def train_example(self, row: Row, draw: random.Random) -> Example:
+        """An example for training; ``draw`` is the only source of chance."""
+
+    @abstractmethod
+    def val_example(self, row: Row, draw: random.Random) -> Example:
+        """The example for validation, the same every time."""
+
+    @abstractmethod
+    def documents(self) -> list[str]:
+        """Every document of the training rows, for the calibration of a new compressor."""
+
+    def setup(self, stage: str) -> None:
+        """Read the files that ``stage`` needs."""
+        if stage == "fit" and not self.train_rows:
+            if self.train_path is None:
+                raise ClaraError("data.init_args.train is required for clara fit: a file to train on")
+            self.train_rows = self._rows(self.train_path)
+        if stage in ("fit", "validate", "test") and not self.val_rows:
+            if self.val_path is None and stage != "fit":
+                raise ClaraError(f"data.init_args.val is required for clara {stage}: a file to measure on")
+            self.val_rows = self._rows(self.val_path)[: self.max_val_rows] if self.val_path else []
+
+    def train_dataloader(self) -> BatchLoader[Row, Example]:
+        """Shuffled, resumable batches."""
+        return self._loader(self.train_rows, shuffle=True)
+
+    def val_dataloader(self) -> Any:
+        """Batches in the order of the file; none where no validation file was given."""
+        return self._loader(self.val_rows, shuffle=False) if self.val_rows else []
+
+    def test_dataloader(self) -> Any:
+        """The validation file again: ``clara test`` measures, it never selects."""
+        return self.val_dataloader()
+
+    def _rows(self, path: str) -> list[Row]:
+        rows = list(self.read(path))
+        if not rows:
+            raise ClaraError(f"{path}: holds no rows")
+        return rows
+
+    def _loader(self, rows: Sequence[Row], *, shuffle: bool) -> BatchLoader[Row, Example]:
+        trainer = self.trainer
+        return BatchLoader(
+            rows,
+            self.train_example if shuffle else self.val_example,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            shuffle=shuffle,
+            rank=trainer.global_rank if trainer else 0,
+            world_size=trainer.world_size if trainer else 1,
+            progress=self._progress,
+        )
+
+    def _progress(self) -> tuple[int, int]:
+        if self.trainer is None:
+            return 0, 0
+        return self.trainer.current_epoch, self.trainer.fit_loop.epoch_loop.batch_progress.current.processed
+
+
+class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
+    """Salient Compressor Pretraining: one document and one of its targets (paper, section 3.1).
+
+    Each epoch draws for every document one of: a single pair that is asked, all pairs in one turn, the paraphrase.
+
+    Args:
+        train: SCP file, or a QA file whose questions are grouped by their gold passage.
+        val: the same, to validate on; always asks the first pair.
+        batch_size: documents per device and step.
+        seed: of the order and the draws.
+        skip_bad_rows: so many rows of a file may be unreadable.
+        max_val_rows: validate on the first so many documents.
+        pair_share: weight of asking a single pair.
+        all_pairs_share: weight of writing all pairs in one turn (the published recipe).
+        paraphrase_share: weight of the paraphrase, where the document has one.
+    """
+
+    def __init__(
+        self,
+        train: str | None = None,
+        val: str | None = None,
+        *,
+        batch_size: int = 8,
+        seed: int = 0,
+        skip_bad_rows: int = 0,
+        max_val_rows: int | None = None,
+        pair_share: float = 0.5,
+        all_pairs_share: float = 0.3,
+        paraphrase_share: float = 0.2,
+    ) -> None:
+        super().__init__(
+            train, val, batch_size=batch_size, seed=seed, skip_bad_rows=skip_bad_rows, max_val_rows=max_val_rows
+        )
+        self.shares = {"question": pair_share, "all_pairs": all_pairs_share, "paraphrase": paraphrase_share}
+        if min(self.shares.values()) < 0 or pair_share + all_pairs_share <= 0:
+            raise ClaraError("data.init_args.pair_share, all_pairs_share and paraphrase_share must be >= 0, not all 0")
+
+    def read(self, path: str) -> Sequence[SCPExample]:
+        """SCP rows."""
+        return list(read_scp(path, skip_bad_rows=self.skip_bad_rows))
+
+    def documents(self) -> list[str]:
+        """The documents."""
+        return [row.document for row in self.train_rows]
+
+    def train_example(self, row: SCPExample, draw: random.Random) -> ReadingExample:
+        """One target of the document, drawn by the shares."""
+        tasks = [name for name in self.shares if name != "paraphrase" or row.paraphrase]
+        task = draw.choices(tasks, [self.shares[name] for name in tasks])[0]
+        if task == "paraphrase":
+            return ReadingExample((row.document,), "paraphrase", row.paraphrase or "")
+        if task == "all_pairs":
+            return ReadingExample((row.document,), "all_pairs", _all_pairs(row.pairs))
+        return _asked(row, draw.choice(row.pairs))
+
+    def val_example(self, row: SCPExample, draw: random.Random) -> ReadingExample:
+        """The first pair, asked."""
+        return _asked(row, row.pairs[0])
+
+
+class InstructDataModule(ExamplesDataModule[Question, ReadingExample]):
+    """Compression instruction tuning: a question and k documents (paper, section 3.2).
+
+    Args:
+        train: QA file with passages.
+        val: the same, to validate on.
+        batch_size: questions per device and step.
+        seed: of the order and the draws.
+        skip_bad_rows: so many rows of a file may be unreadable.
+        max_val_rows: validate on the first so many questions.
+        documents_per_question: k; gold passages first, then others, in shuffled order.
+    """
+
+    def __init__(
+        self,
+        train: str | None = None,
+        val: str | None = None,
+        *,
+        batch_size: int = 8,
+        seed: int = 0,
+        skip_bad_rows: int = 0,
+        max_val_rows: int | None = None,
+        documents_per_question: int = 5,
+    ) -> None:
+        super().__init__(
+            train, val, batch_size=batch_size, seed=seed, skip_bad_rows=skip_bad_rows, max_val_rows=max_val_rows
+        )
+        if documents_per_question < 1:
+            raise ClaraError(f"data.init_args.documents_per_question must be >= 1, got {documents_per_question}")
+        self.documents_per_question = documents_per_question
+
+    def read(self, path: str) -> Sequence[Question]:
+        """Questions, each of which must have passages."""
+        rows = list(read_questions(path, skip_bad_rows=self.skip_bad_rows))
+        for row in rows:
+            if not row.passages:
+                raise ClaraError(f"{path}: question {row.id!r}: passages: instruction tuning needs documents to read")
+        return rows
+
+    def documents(self) -> list[str]:
+        """Distinct passages."""
+        return list(dict.fromkeys(passage.content for row in self.train_rows for passage in row.passages))
+
+    def train_example(self, row: Question, draw: random.Random) -> ReadingExample:
+        """The gold passages and a draw of the others, shuffled."""
+        gold = [passage for passage in row.passages if passage.gold]
+        others = [passage for passage in row.passages if not passage.gold]
+        chosen = (gold + draw.sample(others, len(others)))[: self.documents_per_question]
+        draw.shuffle(chosen)
+        return ReadingExample(tuple(p.content for p in chosen), "question", row.answers[0], row.question)
+
+    def val_example(self, row: Question, draw: random.Random) -> ReadingExample:
+        """As in training, with the row's own fixed draw."""
+        return self.train_example(row, draw)
+
+
+class QADataModule(ExamplesDataModule[Question, Question]):
+    """Joint training of retrieval and generation: questions as they are (paper, section 3.3).
+
+    Args:
+        train: QA file; with passages where candidates are given, with gold_ids where recall is to be measured.
+        val: the same, to validate on.
+        batch_size: questions per device and step.
+        seed: of the order.
+        skip_bad_rows: so many rows of a file may be unreadable.
+        max_val_rows: validate on the first so many questions.
+    """
+
+    def read(self, path: str) -> Sequence[Question]:
+        """Questions."""
+        return list(read_questions(path, skip_bad_rows=self.skip_bad_rows))
+
+    def documents(self) -> list[str]:
+        """Distinct passages."""
+        return list(dict.fromkeys(passage.content for row in self.train_rows for passage in row.passages))
+
+    def train_example(self, row: Question, draw: random.Random) -> Question:
+        """The question; its first answer is the target."""
+        return row
+
+    def val_example(self, row: Question, draw: random.Random) -> Question:
+        """The question."""
+        return row
+
+
+def _asked(row: SCPExample, pair: QAPair) -> ReadingExample:
+    return ReadingExample((row.document,), "question", pair.answer, pair.question)
+
+
+def _all_pairs(pairs: Sequence[QAPair]) -> str:
+    """All questions and answers of a document, as one turn (paper, section 3.1)."""
+    return "\n".join(f"Question: {pair.question}\nAnswer: {pair.answer}" for pair in pairs)
+
+

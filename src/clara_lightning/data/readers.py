@@ -1,0 +1,154 @@
+"""Documents, questions and SCP supervision from files, checked row by row and streamed.
+
+Every mistake is one line: ``data.jsonl:12: passages[3].text: empty`` (``data.parquet: row 12: ...`` for tables).
+Keys that mean nothing here are ignored, and so are blank lines and a byte order mark. A null stands for a field that
+is left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeVar
+
+from clara_lightning.data import formats
+from clara_lightning.data.fields import RowError
+from clara_lightning.data.records import Document, PairKind, QAPair, Question, SCPExample
+from clara_lightning.data.rows import RowSource, open_rows, parse_row
+from clara_lightning.errors import ClaraError
+
+logger = logging.getLogger(__name__)
+
+Record = TypeVar("Record")
+Convert = Callable[[Mapping[str, Any], int], Iterable[Record]]
+
+
+def read_documents(path: str | Path, *, skip_bad_rows: int = 0) -> Iterator[Document]:
+    """Read a corpus.
+
+    Args:
+        path: a ``.jsonl``, ``.json`` (one object a line), ``.jsonl.gz`` or ``.parquet`` file, a folder written by
+            ``datasets.save_to_disk``, or ``hf://owner/name[:config]#split``, which uses the network.
+        skip_bad_rows: how many bad rows to skip before one is an error; a warning at the end says how many were.
+
+    Returns:
+        The documents in the file's order, read as they are asked for.
+
+    Raises:
+        ClaraError: ``path`` cannot be read (at once), or a row is bad or repeats an id (when it is reached).
+    """
+    # A set of the ids themselves: about 100 bytes a document. Hashes would halve that and could refuse a good file.
+    seen: set[str] = set()
+
+    def convert(row: Mapping[str, Any], number: int) -> list[Document]:
+        document = formats.document(row)
+        if document.id in seen:
+            raise RowError(f"id: {document.id!r} is the id of an earlier document")
+        seen.add(document.id)
+        return [document]
+
+    return _read(path, convert, skip_bad_rows=skip_bad_rows)
+
+
+def read_questions(path: str | Path, *, skip_bad_rows: int = 0) -> Iterator[Question]:
+    """Read questions with their answers, passages and gold documents.
+
+    Rows of the reference project are read too (see :mod:`clara_lightning.data.formats`). One of them with several
+    answer fields gives all of them, ``answer`` first. Without ``pos_index`` it marks no passage as gold.
+
+    Args:
+        path: as in :func:`read_documents`.
+        skip_bad_rows: as in :func:`read_documents`.
+
+    Returns:
+        The questions in the file's order, read as they are asked for.
+
+    Raises:
+        ClaraError: ``path`` cannot be read (at once), or a row is bad (when it is reached).
+    """
+    return _read(path, formats.questions, skip_bad_rows=skip_bad_rows)
+
+
+def read_scp(path: str | Path, *, skip_bad_rows: int = 0) -> Iterator[SCPExample]:
+    """Read supervision for the compressor: SCP rows, the reference's pretraining rows, or QA rows.
+
+    SCP and pretraining rows are streamed. QA rows are gathered: each distinct gold passage of the file becomes one
+    example that holds all its questions, each with its first answer, in the order of the file. So the gold passages
+    of a QA file are held in memory, and their examples come after the last row. A question with several gold passages
+    goes to each of them, as a ``complex`` pair; one with none is a bad row.
+
+    Args:
+        path: as in :func:`read_documents`.
+        skip_bad_rows: as in :func:`read_documents`.
+
+    Returns:
+        The examples.
+
+    Raises:
+        ClaraError: ``path`` cannot be read (at once), or a row is bad (when it is reached).
+    """
+    gathered = _GoldDocuments()
+
+    def convert(row: Mapping[str, Any], number: int) -> list[SCPExample]:
+        if not formats.is_question(row):
+            return formats.scp_examples(row, number)
+        for question in formats.questions(row, number):
+            gathered.add(question)
+        return []
+
+    return chain(_read(path, convert, skip_bad_rows=skip_bad_rows), gathered.examples())
+
+
+def gold_document_id(content: str) -> str:
+    """The id of the example that :func:`read_scp` makes for a gold passage.
+
+    It depends on the passage's content alone: ids of questions repeat in real data, and passages often have none.
+    """
+    return f"gold-{hashlib.blake2b(content.encode(), digest_size=8).hexdigest()}"
+
+
+class _GoldDocuments:
+    """The distinct gold passages of a file's questions, each with its questions as pairs."""
+
+    def __init__(self) -> None:
+        self._pairs: dict[str, list[QAPair]] = {}
+
+    def add(self, question: Question) -> None:
+        gold = dict.fromkeys(passage.content for passage in question.passages if passage.gold)
+        if not gold:
+            raise RowError("passages: none is marked gold, so there is no document to learn to compress")
+        kind: PairKind = "simple" if len(gold) == 1 else "complex"
+        for content in gold:
+            self._pairs.setdefault(content, []).append(QAPair(question.question, question.answers[0], kind))
+
+    def examples(self) -> Iterator[SCPExample]:
+        for content, pairs in self._pairs.items():
+            yield SCPExample(id=gold_document_id(content), document=content, pairs=tuple(pairs))
+
+
+def _read(path: str | Path, convert: Convert[Record], *, skip_bad_rows: int) -> Iterator[Record]:
+    # Not a generator itself: a missing file is refused by the call, not by the first next().
+    if skip_bad_rows < 0:
+        raise ClaraError(f"skip_bad_rows must be >= 0, got {skip_bad_rows}")
+    return _records(open_rows(path, columns=formats.KNOWN_FIELDS), convert, skip_bad_rows)
+
+
+def _records(source: RowSource, convert: Convert[Record], allowed: int) -> Iterator[Record]:
+    num_skipped, first_mistake = 0, ""
+    try:
+        for number, content in source.rows:
+            try:
+                records = convert(parse_row(content), number)
+            except RowError as error:
+                mistake = f"{source.place(number)}: {error}"
+                if num_skipped == allowed:
+                    raise ClaraError(mistake) from error
+                num_skipped, first_mistake = num_skipped + 1, first_mistake or mistake
+            else:
+                yield from records
+    finally:  # also when the caller stops early or a later row is an error
+        if num_skipped:
+            logger.warning("%s: skipped bad rows: %d; the first: %s", source.name, num_skipped, first_mistake)

@@ -1,0 +1,176 @@
+"""Rows of a file, a saved dataset or a dataset on the hub, one after the other and not yet checked."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn, cast
+
+from clara_lightning.data.fields import RowError, as_object
+from clara_lightning.errors import ClaraError
+
+_JSONL_SUFFIXES = (".jsonl", ".json", ".jsonl.gz")
+# One slash is enough: pathlib makes "hf:/owner/name" of "hf://owner/name".
+_HUB_NAME = re.compile(r"hf://?(?P<repo>[^/:#]+/[^/:#]+)(:(?P<config>[^#]+))?#(?P<split>.+)")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_PARQUET_BATCH_ROWS = 256
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """Where rows come from.
+
+    Attributes:
+        name: the path as the user wrote it.
+        place_format: how a message names a row, from ``name`` and ``number``.
+        rows: each row's number (a file's lines and a table's rows both count from 1) and its content: the bytes of
+            a line, or a mapping. :func:`parse_row` reads both, so that a bad line does not end the iteration.
+    """
+
+    name: str
+    place_format: str
+    rows: Iterator[tuple[int, bytes | Mapping[str, Any]]]
+
+    def place(self, number: int) -> str:
+        """The name of one row in a message."""
+        return self.place_format.format(name=self.name, number=number)
+
+
+def open_rows(path: str | Path, *, columns: frozenset[str]) -> RowSource:
+    """Choose the way to read ``path`` by its name, and check that it is there.
+
+    Args:
+        path: a ``.jsonl``, ``.json`` (one object a line), ``.jsonl.gz`` or ``.parquet`` file, a folder written by
+            ``datasets.save_to_disk``, or ``hf://owner/name[:config]#split``, the one that uses the network.
+        columns: the columns that matter; of Parquet files and saved datasets no others are read.
+
+    Raises:
+        ClaraError: there is nothing at ``path``, or nothing that can be read.
+    """
+    name = os.fspath(path)
+    if name.startswith("hf:/"):
+        return _table(name, _hub_rows(name, _hub_name(name)))
+    if not os.path.exists(name):
+        raise ClaraError(f"{name}: no such file or directory")
+    if os.path.isdir(name):
+        _check_dataset_folder(name)
+        return _table(name, _folder_rows(name, columns))
+    if name.endswith(".parquet"):
+        return _table(name, _parquet_rows(name, columns))
+    if name.endswith(_JSONL_SUFFIXES):
+        return RowSource(name, "{name}:{number}", _line_rows(name))
+    raise ClaraError(f"{name}: unknown suffix; expected {', '.join(_JSONL_SUFFIXES)} or .parquet")
+
+
+def parse_row(content: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
+    """The object in a row.
+
+    Raises:
+        RowError: a line is not UTF-8, not JSON, or JSON but no object.
+    """
+    if not isinstance(content, bytes):
+        return content
+    try:
+        value = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        byte = content[error.start]
+        raise RowError(f"not UTF-8: byte 0x{byte:02x} at column {error.start + 1}") from error
+    except json.JSONDecodeError as error:
+        raise RowError(f"not a JSON object on one line: {error.msg} at column {error.colno}") from error
+    except (ValueError, RecursionError) as error:  # NaN, a number of 5000 digits, 100,000 nested lists
+        raise RowError(f"not JSON that can be read: {error}") from error
+    if b"\\ud" in content.lower():
+        _refuse_lone_surrogates(value)
+    return as_object(value, "the line")
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON value")
+
+
+def _refuse_lone_surrogates(value: Any) -> None:
+    # Tokenizers and Parquet writers fail on them, much later and without the line.
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise RowError(f"half of a surrogate pair ({error.object[error.start]!r}) is no character") from error
+
+
+def _table(name: str, rows: Iterator[Mapping[str, Any]]) -> RowSource:
+    return RowSource(name, "{name}: row {number}", enumerate(rows, start=1))
+
+
+def _line_rows(name: str) -> Iterator[tuple[int, bytes]]:
+    # Lines are split as bytes, so that one which is not UTF-8 is one bad row and not the end of the file.
+    opener = cast("Callable[[str], BinaryIO]", gzip.open if name.endswith(".gz") else _open_binary)
+    with _readable(name, EOFError, zlib.error), opener(name) as file:
+        for number, line in enumerate(file, start=1):
+            content = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
+            if content.strip():
+                yield number, content.rstrip(b"\r\n")  # so that the columns of JSON's messages stay on this line
+
+
+def _open_binary(name: str) -> BinaryIO:
+    return open(name, "rb")
+
+
+def _parquet_rows(name: str, columns: frozenset[str]) -> Iterator[Mapping[str, Any]]:
+    import pyarrow  # type: ignore[import-untyped,unused-ignore]
+    import pyarrow.parquet  # type: ignore[import-untyped,unused-ignore]
+
+    with _readable(name, pyarrow.ArrowException), pyarrow.parquet.ParquetFile(name) as file:
+        wanted = [column for column in file.schema_arrow.names if column in columns]
+        for batch in file.iter_batches(batch_size=_PARQUET_BATCH_ROWS, columns=wanted):
+            yield from batch.to_pylist()
+
+
+def _check_dataset_folder(name: str) -> None:
+    folder = Path(name)
+    if (folder / "dataset_dict.json").is_file():
+        splits = sorted(str(state.parent) for state in folder.glob("*/state.json"))
+        raise ClaraError(f"{name}: a dataset with several splits; name one of them: {', '.join(splits)}")
+    if not (folder / "state.json").is_file():
+        raise ClaraError(f"{name}: a directory, but no dataset that datasets.save_to_disk wrote")
+
+
+def _folder_rows(name: str, columns: frozenset[str]) -> Iterator[Mapping[str, Any]]:
+    import datasets  # type: ignore[import-untyped,unused-ignore]
+    import pyarrow  # type: ignore[import-untyped,unused-ignore]
+
+    with _readable(name, ValueError, KeyError, pyarrow.ArrowException):
+        dataset = datasets.load_from_disk(name)
+        # A saved format may be of tensors; rows here are plain Python.
+        yield from dataset.with_format(None).select_columns([c for c in dataset.column_names if c in columns])
+
+
+def _hub_name(name: str) -> re.Match[str]:
+    match = _HUB_NAME.fullmatch(name)
+    if match is None:
+        raise ClaraError(f"{name}: expected hf://owner/name#split or hf://owner/name:config#split")
+    return match
+
+
+def _hub_rows(name: str, parts: re.Match[str]) -> Iterator[Mapping[str, Any]]:
+    import datasets  # type: ignore[import-untyped,unused-ignore]
+    import pyarrow  # type: ignore[import-untyped,unused-ignore]
+
+    with _readable(name, ValueError, KeyError, pyarrow.ArrowException, datasets.exceptions.DatasetsError):
+        yield from datasets.load_dataset(parts["repo"], parts["config"], split=parts["split"], streaming=True)
+
+
+@contextmanager
+def _readable(name: str, *errors: type[Exception]) -> Iterator[None]:
+    """Turn what goes wrong while a source is read (``OSError`` and ``errors``) into one line about the source."""
+    expected: tuple[type[Exception], ...] = (OSError, *errors)
+    try:
+        yield
+    except expected as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ClaraError(f"{name}: cannot be read: {' '.join(reason.split()) or type(error).__name__}") from error

@@ -1,0 +1,99 @@
+"""Records to JSONL files, in the form that :mod:`clara_lightning.data.readers` reads."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+from clara_lightning.data.records import Document, Question, SCPExample
+from clara_lightning.errors import ClaraError
+
+_OPTIONAL = frozenset({"title", "metadata", "passages", "gold_ids", "paraphrase", "teacher"})
+
+
+def write_jsonl(path: str | Path, records: Iterable[Document | Question | SCPExample]) -> int:
+    """Write records as JSONL, all of them or none: the file appears under its name when it is whole and on the disk.
+
+    Optional fields that are empty are left out. The same records give the same bytes.
+
+    Args:
+        path: the file; one that is there is replaced, and missing folders are made.
+        records: records, taken one at a time.
+
+    Returns:
+        The number of records written.
+
+    Raises:
+        ClaraError: the name is not one of a JSONL file, the file cannot be written, or a record holds what JSON cannot.
+    """
+    target, count = Path(path), 0
+    if target.suffix not in (".jsonl", ".json"):
+        raise ClaraError(f"{target}: expected a name that ends in .jsonl")
+    with _replacing(target) as file:
+        for record in records:
+            line = _line(record, target)
+            with _writable(target):
+                file.write(line)
+            count += 1
+    return count
+
+
+def _line(record: Document | Question | SCPExample, target: Path) -> bytes:
+    try:
+        return json.dumps(_row(record), ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
+    except (TypeError, ValueError) as error:  # a date in the metadata, a NaN, half of a surrogate pair
+        raise ClaraError(f"{target}: record {record.id!r} cannot be written as JSON: {error}") from error
+
+
+def _row(record: Document | Question | SCPExample) -> dict[str, Any]:
+    row = {key: value for key, value in asdict(record).items() if key not in _OPTIONAL or value}
+    if "passages" in row:
+        row["passages"] = [_passage_row(passage) for passage in row["passages"]]
+    return row
+
+
+def _passage_row(passage: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in passage.items() if key not in ("id", "title") or value}
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[IO[bytes]]:
+    """A file to write to, which takes the name ``target`` if all goes well and else is removed."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    with _writable(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file = temporary.open("wb")
+    try:
+        yield file
+        with _writable(target):
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+            temporary.replace(target)
+            _sync_folder(target.parent)
+    finally:
+        with suppress(OSError):  # a full disk was reported already, and close() would report it again
+            file.close()
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    # The rename itself is on the disk only when the folder is.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _writable(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ClaraError(f"{target}: cannot be written: {error.strerror or error}") from error
