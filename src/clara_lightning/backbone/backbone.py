@@ -5,8 +5,8 @@ Shapes: N texts, B prompts, K documents a prompt, T tokens, L memory tokens, D h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -141,6 +141,16 @@ class ClaraBackbone(nn.Module):
     def use_adapter(self, name: str | None) -> AbstractContextManager[None]:
         """Scope in which the adapter ``name`` (``None``: the bare backbone) is active."""
         return use_adapter(self._layers, name)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Scope without dropout or activation checkpointing; the mode is restored after it."""
+        was_training = self.lm.training
+        self.lm.eval()
+        try:
+            yield
+        finally:
+            self.lm.train(was_training)
 
     def train_only(self, names: Sequence[str]) -> None:
         """Let exactly these adapters, with their memory tokens, take gradients."""
@@ -297,17 +307,12 @@ class ClaraBackbone(nn.Module):
             eos_token_id=self.prompts.stop_ids or None,
             pad_token_id=self.prompts.pad_id,
         )
-        was_training = self.lm.training
-        self.lm.eval()  # dropout would change answers, and checkpointing would switch the cache off
-        try:
-            with self.use_adapter(adapter):
-                ids = self.causal_lm.generate(
-                    inputs_embeds=self.splice(batch, memory),
-                    attention_mask=batch.attention.to(self.device),
-                    generation_config=settings,
-                )
-        finally:
-            self.lm.train(was_training)
+        with self.evaluating(), self.use_adapter(adapter):
+            ids = self.causal_lm.generate(
+                inputs_embeds=self.splice(batch, memory),
+                attention_mask=batch.attention.to(self.device),
+                generation_config=settings,
+            )
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
     # --- preparation -----------------------------------------------------------------------------------------------

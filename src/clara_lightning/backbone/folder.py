@@ -29,10 +29,29 @@ from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
 from clara_lightning.backbone.memory import MemoryConfig
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.errors import ClaraError
+from clara_lightning.objectives.scores import ScoreName
 
 FORMAT = 1
 HEADER = "clara.yaml"
 MEMORY_FILE = "memory_tokens.safetensors"
+
+
+@dataclass(frozen=True)
+class RetrievalConfig:
+    """How documents are found for a set of adapters.
+
+    Args:
+        score: ``maxsim`` (late interaction over memory tokens) or ``flat`` (cosine of the flattened memory).
+        top_k: documents that the generator reads.
+    """
+
+    score: ScoreName = "maxsim"
+    top_k: int = 5
+
+    @classmethod
+    def default(cls, memory: MemoryConfig) -> RetrievalConfig:
+        """Before any retrieval training: late interaction for anchors, the method's flattened cosine otherwise."""
+        return cls(score="maxsim" if memory.kind == "anchors" else "flat")
 
 
 @dataclass(frozen=True)
@@ -48,6 +67,7 @@ class AdapterFolder:
         prompt: the words they were trained with.
         stage: class name of the module that wrote them.
         adapters: which there are.
+        retrieval: how documents are found for them.
         fingerprint: sha256 over the compressor's weights; a store is tied to it.
         parent: fingerprint of the folder that the stage started from.
     """
@@ -60,6 +80,7 @@ class AdapterFolder:
     prompt: PromptTemplate
     stage: str
     adapters: tuple[str, ...]
+    retrieval: RetrievalConfig
     fingerprint: str
     parent: str | None
 
@@ -87,6 +108,7 @@ class AdapterFolder:
                 prompt=PromptTemplate(**values["prompt"]),
                 stage=values["stage"],
                 adapters=tuple(values["adapters"]),
+                retrieval=RetrievalConfig(**values["retrieval"]),
                 fingerprint=values["fingerprint"],
                 parent=values["parent"],
             )
@@ -121,7 +143,13 @@ def fingerprint(backbone: ClaraBackbone, adapter: str = COMPRESSOR) -> str:
 
 
 def save_adapters(
-    backbone: ClaraBackbone, path: str | Path, *, config: BackboneConfig, stage: str, parent: str | None
+    backbone: ClaraBackbone,
+    path: str | Path,
+    *,
+    config: BackboneConfig,
+    stage: str,
+    parent: str | None,
+    retrieval: RetrievalConfig,
 ) -> None:
     """Write the adapter folder; a folder that is already there is replaced as a whole or not at all."""
     target = Path(path)
@@ -141,6 +169,7 @@ def save_adapters(
             "architecture": architecture_of(backbone),
             "memory": asdict(backbone.memory_config),
             "adapters": list(backbone.adapters),
+            "retrieval": asdict(retrieval),
             "lora": asdict(backbone.lora),
             "prompt": asdict(backbone.prompts.template),
         }

@@ -174,8 +174,13 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
             raise ClaraError("data.init_args.pair_share, all_pairs_share and paraphrase_share must be >= 0, not all 0")
 
     def read(self, path: str) -> Sequence[SCPExample]:
-        """SCP rows."""
+        """SCP rows; those without a pair can be trained on, but not asked."""
         return list(read_scp(path, skip_bad_rows=self.skip_bad_rows))
+
+    def setup(self, stage: str) -> None:
+        """Read the files; validation asks, so it keeps the rows that have a pair."""
+        super().setup(stage)
+        self.val_rows = [row for row in self.val_rows if row.pairs]
 
     def documents(self) -> list[str]:
         """The documents."""
@@ -183,7 +188,7 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
 
     def train_example(self, row: SCPExample, draw: random.Random) -> ReadingExample:
         """One target of the document, drawn by the shares."""
-        tasks = [name for name in self.shares if name != "paraphrase" or row.paraphrase]
+        tasks = [name for name in self.shares if (row.paraphrase if name == "paraphrase" else row.pairs)]
         task = draw.choices(tasks, [self.shares[name] for name in tasks])[0]
         if task == "paraphrase":
             return ReadingExample((row.document,), "paraphrase", row.paraphrase or "")

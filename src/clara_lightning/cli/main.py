@@ -1,0 +1,83 @@
+"""The command ``clara``: one function a verb; what a verb needs is imported when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from clara_lightning.errors import ClaraError
+
+TRAINER_VERBS = {
+    "fit": "train a stage from a configuration",
+    "validate": "measure a stage on its validation data",
+    "test": "measure a stage on its test data",
+    "predict": "encode documents into a store",
+}
+
+
+def usage() -> str:
+    """The text of ``clara --help``."""
+    from clara_lightning.cli.verbs import VERBS
+
+    texts = TRAINER_VERBS | {name: verb.summary for name, verb in VERBS.items()}
+    lines = [f"  {name:<10} {text}" for name, text in texts.items()]
+    return "\n".join(
+        [
+            "usage: clara VERB [options]",
+            "",
+            "Retrieval-augmented generation over compressed documents.",
+            "",
+            *lines,
+            "",
+            "clara VERB --help shows the options of a verb; clara --version the version.",
+        ]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a verb.
+
+    Returns:
+        0, or 2 after a mistake of the user's, which is one line on stderr, or 130 after Ctrl-C.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        return _run(args)
+    except ClaraError as error:
+        print(f"clara: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("clara: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+
+
+def _run(args: list[str]) -> int:
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if args[0] == "--version":
+        print(version("clara-lightning"))
+        return 0
+    verb = args[0]
+    if verb in TRAINER_VERBS:
+        return _train(args)
+    from clara_lightning.cli.verbs import VERBS
+
+    if verb not in VERBS:
+        raise ClaraError(f"no such verb: {verb} (there are {', '.join([*TRAINER_VERBS, *VERBS])})")
+    return VERBS[verb].run(args[1:])
+
+
+def _train(args: list[str]) -> int:
+    from jsonargparse import ArgumentError
+
+    from clara_lightning.cli.trainer import run_trainer
+
+    try:
+        run_trainer(args)
+    except ArgumentError as error:
+        raise ClaraError(str(error)) from error
+    return 0

@@ -1,0 +1,180 @@
+"""The verbs that do not train: their options, and the functions behind them.
+
+This module imports nothing heavy, so that help answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from clara_lightning.errors import ClaraError
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, whose mistakes are one line as everywhere."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ClaraError(f"{self.prog.removeprefix('clara ')}: {message} (see {self.prog} --help)")
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb of the command line.
+
+    Attributes:
+        summary: one line for the list of verbs.
+        options: adds the options to a parser.
+        call: runs it.
+    """
+
+    summary: str
+    options: Callable[[argparse.ArgumentParser], None]
+    call: Callable[[argparse.Namespace], None]
+    name: str
+
+    def run(self, args: Sequence[str]) -> int:
+        """Parse and call."""
+        parser = _Parser(
+            prog=f"clara {self.name}", description=self.call.__doc__, formatter_class=argparse.RawTextHelpFormatter
+        )
+        self.options(parser)
+        self.call(parser.parse_args(list(args)))
+        return 0
+
+
+def _store_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("question", help="what to ask; '-' reads one question a line from standard input")
+    parser.add_argument("--store", required=True, metavar="DIR", help="store made by clara predict")
+    parser.add_argument("--adapters", required=True, metavar="DIR", help="adapter folder made by clara fit")
+    parser.add_argument("--top-k", type=int, metavar="K", help="documents per question (default: as trained)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a question")
+    _model_options(parser)
+
+
+def _model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backbone", metavar="NAME", help="pretrained weights, if not those the adapters name")
+    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    parser.add_argument("--device", metavar="NAME", help="cuda, mps or cpu (default: the first there is)")
+
+
+def _ask_options(parser: argparse.ArgumentParser) -> None:
+    _store_options(parser)
+    parser.add_argument("--explain", action="store_true", help="also show the passages that were used")
+    parser.add_argument("--max-new-tokens", type=int, default=32, metavar="N", help="length of an answer at most")
+
+
+def _evaluate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--adapters", required=True, metavar="DIR", help="adapter folder made by clara fit")
+    parser.add_argument("--data", required=True, metavar="FILE", help="questions with answers and gold documents")
+    parser.add_argument("--store", metavar="DIR", help="store that gold_ids point into; else each question's passages")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the report")
+    parser.add_argument("--top-k", type=int, metavar="K", help="documents per question (default: as trained)")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N questions")
+    parser.add_argument("--batch-size", type=int, default=8, metavar="N")
+    parser.add_argument("--max-new-tokens", type=int, default=32, metavar="N", help="length of an answer at most")
+    parser.add_argument("--skip-bad-rows", type=int, default=0, metavar="N", help="allow N unreadable rows")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    _model_options(parser)
+
+
+def _demo_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", default="demo-run", metavar="DIR", help="run folder (default: demo-run)")
+    parser.add_argument("--fast", action="store_true", help="a few steps of everything, to see that it runs")
+
+
+def _questions(given: str) -> list[str]:
+    found = [line.strip() for line in sys.stdin] if given == "-" else [given.strip()]
+    questions = [question for question in found if question]
+    if not questions:
+        raise ClaraError("question: it is empty")
+    return questions
+
+
+def ask(args: argparse.Namespace) -> None:
+    """Answer a question from the memory of the best documents in a store."""
+    questions = _questions(args.question)
+    from clara_lightning.cli.screen import print_answer
+    from clara_lightning.inference.pipeline import ClaraPipeline
+
+    pipeline = ClaraPipeline.open(
+        adapters=args.adapters, store=args.store, backbone=_backbone(args), device=args.device
+    )
+    for answer in pipeline.answer(questions, top_k=args.top_k, max_new_tokens=args.max_new_tokens):
+        if args.json:
+            hits = [{"id": h.document.id, "title": h.document.title, "score": h.score} for h in answer.hits]
+            print(json.dumps({"question": answer.question, "answer": answer.text, "documents": hits}))
+        else:
+            print_answer(answer, explain=args.explain)
+
+
+def search(args: argparse.Namespace) -> None:
+    """Show the best documents of a store for a question."""
+    questions = _questions(args.question)
+    from clara_lightning.cli.screen import print_hits
+    from clara_lightning.inference.pipeline import ClaraPipeline
+
+    pipeline = ClaraPipeline.open(
+        adapters=args.adapters, store=args.store, backbone=_backbone(args), device=args.device
+    )
+    for question, hits in zip(questions, pipeline.search(questions, top_k=args.top_k), strict=True):
+        if args.json:
+            rows = [
+                {"id": h.document.id, "title": h.document.title, "text": h.document.text, "score": h.score}
+                for h in hits
+            ]
+            print(json.dumps({"question": question, "documents": rows}, ensure_ascii=False))
+        else:
+            print_hits(hits)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Measure adapters on questions: answers under four conditions, retrieval, and a report."""
+    from clara_lightning.evaluation.run import EvaluationSettings, evaluate_folder
+
+    results = evaluate_folder(
+        EvaluationSettings(
+            adapters=args.adapters,
+            data=args.data,
+            store=args.store,
+            out=args.out,
+            top_k=args.top_k,
+            limit=args.limit,
+            batch_size=args.batch_size,
+            max_new_tokens=args.max_new_tokens,
+            skip_bad_rows=args.skip_bad_rows,
+            backbone=_backbone(args),
+            device=args.device,
+        )
+    )
+    if args.json:
+        print(json.dumps(results.to_json()))
+    else:
+        from clara_lightning.cli.screen import print_results
+
+        print_results(results, out=args.out)
+
+
+def demo(args: argparse.Namespace) -> None:
+    """Compress, encode, train jointly, answer and measure: the whole pipeline on the World Factbook, on a laptop."""
+    from clara_lightning.demo.run import run_demo
+
+    run_demo(args.out, fast=args.fast)
+
+
+def _backbone(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # its class is heavy to import
+    from clara_lightning.backbone.loading import BackboneConfig
+
+    return BackboneConfig(name=args.backbone, dtype=args.dtype)
+
+
+VERBS = {
+    "ask": Verb("answer a question from a store", _ask_options, ask, "ask"),
+    "search": Verb("find documents in a store", _store_options, search, "search"),
+    "evaluate": Verb("measure adapters on questions", _evaluate_options, evaluate, "evaluate"),
+    "demo": Verb("the whole pipeline on an embedded corpus", _demo_options, demo, "demo"),
+}

@@ -1,0 +1,128 @@
+"""Where a question's candidate documents come from in joint training.
+
+Shapes: B questions, N candidates, L memory tokens, D hidden size.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from clara_lightning.backbone.backbone import ClaraBackbone, Compressed
+from clara_lightning.corpus.index import Index
+from clara_lightning.corpus.store import LatentStore
+from clara_lightning.data.records import Question
+from clara_lightning.errors import ClaraError
+
+
+class Candidates(NamedTuple):
+    """Candidates of a batch of questions.
+
+    Attributes:
+        memory_BNLD: their memory; zeros at places that are not filled.
+        mask_BN: True where there is a candidate.
+        gold_BN: True where the candidate is gold.
+        num_gold_B: gold documents of each question, found or not; 0 where gold is not known.
+        keys_BN: a number for each document that is the same wherever it is a candidate.
+    """
+
+    memory_BNLD: Tensor
+    mask_BN: Tensor
+    gold_BN: Tensor
+    num_gold_B: Tensor
+    keys_BN: Tensor
+
+
+class CandidateSource(Protocol):
+    """Gives each question its candidates."""
+
+    def __call__(self, questions: Sequence[Question], query: Compressed) -> Candidates:
+        """Candidates of ``questions``, whose query vectors are ``query``; no gradient flows through it."""
+        ...
+
+
+class GivenCandidates:
+    """The passages that come with each question.
+
+    Their memory is read from the store where the passage has an id and there is a store, else it is compressed on the
+    spot by the frozen compressor.
+
+    Args:
+        backbone: compresses.
+        store: optional store.
+    """
+
+    def __init__(self, backbone: ClaraBackbone, store: LatentStore | None) -> None:
+        self.backbone = backbone
+        self.store = store
+
+    @torch.no_grad()
+    def __call__(self, questions: Sequence[Question], query: Compressed) -> Candidates:
+        """See :class:`CandidateSource`."""
+        for question in questions:
+            if not question.passages:
+                raise ClaraError(
+                    f"question {question.id!r}: passages: model.init_args.candidates is 'given', but it has none"
+                )
+        memories = [self._memory(question) for question in questions]
+        width = max(memory.shape[0] for memory in memories)
+        memory_BNLD = torch.stack([_pad_rows(memory, width) for memory in memories]).to(self.backbone.device)
+        mask_BN = torch.tensor([[n < len(q.passages) for n in range(width)] for q in questions])
+        gold_BN = torch.tensor(
+            [[n < len(q.passages) and q.passages[n].gold for n in range(width)] for q in questions]
+        )
+        keys = [[zlib.crc32(passage.content.encode()) for passage in question.passages] for question in questions]
+        keys_BN = torch.tensor([line + [-1] * (width - len(line)) for line in keys])
+        device = self.backbone.device
+        return Candidates(
+            memory_BNLD, mask_BN.to(device), gold_BN.to(device), gold_BN.sum(1).to(device), keys_BN.to(device)
+        )
+
+    def _memory(self, question: Question) -> Tensor:
+        ids = [passage.id for passage in question.passages if passage.id is not None]
+        if self.store is not None and len(ids) == len(question.passages):
+            source = f"question {question.id!r}: passages"
+            return self.store.memory(self.store.rows_of(ids, source=source)).to(self.backbone.device)
+        with self.backbone.evaluating():
+            return self.backbone.compress([passage.content for passage in question.passages])
+
+
+class SearchedCandidates:
+    """The best documents of the whole store under the present query: exact, since the compressor is frozen.
+
+    Args:
+        store: the corpus.
+        index: its index.
+        num_candidates: N.
+    """
+
+    def __init__(self, store: LatentStore, index: Index, *, num_candidates: int) -> None:
+        self.store = store
+        self.index = index
+        self.num_candidates = num_candidates
+
+    @torch.no_grad()
+    def __call__(self, questions: Sequence[Question], query: Compressed) -> Candidates:
+        """See :class:`CandidateSource`."""
+        hits = self.index.search(query.memory_NLD, query.weights_NL, top_k=self.num_candidates)
+        rows = hits.rows_BK.tolist()
+        device = query.memory_NLD.device
+        memory_XLD = self.store.memory([row for line in rows for row in line]).to(device)
+        gold = [set(self.store.rows_of(q.gold_ids, source=f"question {q.id!r}: gold_ids")) for q in questions]
+        gold_BN = torch.tensor([[row in wanted for row in line] for line, wanted in zip(rows, gold, strict=True)])
+        return Candidates(
+            memory_XLD.unflatten(0, (len(rows), self.num_candidates)),
+            torch.ones_like(gold_BN).to(device),
+            gold_BN.to(device),
+            torch.tensor([len(wanted) for wanted in gold]).to(device),
+            hits.rows_BK,
+        )
+
+
+def _pad_rows(memory_NLD: Tensor, width: int) -> Tensor:
+    missing = width - memory_NLD.shape[0]
+    return torch.cat([memory_NLD, memory_NLD.new_zeros(missing, *memory_NLD.shape[1:])])

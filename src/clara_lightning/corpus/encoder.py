@@ -1,0 +1,194 @@
+"""``clara predict``: documents become a store.
+
+A shard is written whole, so a kill costs at most the shard in work; the manifest is written last, so a folder with a
+manifest is a finished store. What a shard holds depends on the documents and the compressor alone: run again after a
+kill, the folder ends in the same bytes as after an undisturbed run.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from safetensors import safe_open
+from torch import Tensor
+
+from clara_lightning.backbone.folder import AdapterFolder, fingerprint
+from clara_lightning.corpus.index import IndexKind, build_index
+from clara_lightning.corpus.manifest import MANIFEST, Identity, Manifest, Shard, file_sha256, write_json
+from clara_lightning.corpus.shards import shard_name, write_shard
+from clara_lightning.corpus.store import LatentStore
+from clara_lightning.data.corpus import CorpusBatch, CorpusDataModule
+from clara_lightning.data.records import Document
+from clara_lightning.errors import ClaraError
+
+PLAN = "encoding.json"
+
+
+class CorpusEncoder(Callback):
+    """Writes the store that ``clara predict`` makes; does nothing in other verbs.
+
+    Args:
+        store: folder of the store; required for ``clara predict``.
+        index: ``flat`` (FAISS over flattened memory) or ``maxsim`` (late interaction, scanned).
+    """
+
+    def __init__(self, store: str | None = None, *, index: IndexKind = "maxsim") -> None:
+        self.store = Path(store) if store else None
+        self.index: IndexKind = index
+        self._identity: Identity | None = None
+        self._documents: dict[int, Document] = {}
+        self._memory: dict[int, Tensor] = {}
+        self._cut = 0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Compare with what is in the store folder, and tell the DataModule which shards are done."""
+        if stage != "predict":
+            return
+        corpus, folder = self._parts(trainer, pl_module)
+        assert self.store is not None
+        self._identity = identity_of(folder, corpus)
+        found = _read_plan(self.store)
+        if found is not None:
+            _refuse_other(self.store, found, self._identity)
+        complete = (self.store / MANIFEST).is_file()
+        done = range(corpus.num_shards) if complete else finished_shards(self.store, corpus.num_shards)
+        corpus.finished_shards = frozenset(done)
+        rank_zero_info(
+            f"{corpus.summary.documents} documents in {corpus.num_shards} shards, {len(corpus.finished_shards)} done"
+        )
+        if trainer.is_global_zero and not complete:
+            (self.store / "shards").mkdir(parents=True, exist_ok=True)
+            write_json(self.store / PLAN, asdict(self._identity))
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make sure that the loaded weights are those of the fingerprint."""
+        assert self._identity is not None
+        actual = fingerprint(pl_module.backbone)  # type: ignore[arg-type]
+        if actual != self._identity.compressor:
+            raise ClaraError(
+                f"model.init_args.init_from: the compressor's weights have fingerprint {actual[:16]}, its clara.yaml "
+                f"says {self._identity.compressor[:16]}: the folder was changed, or a --ckpt_path was given"
+            )
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: CorpusBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Collect the shard in work, and write it when it is complete."""
+        memory_NLD, num_cut = outputs
+        self._documents.update(zip(batch.places, batch.documents, strict=True))
+        self._memory.update(zip(batch.places, memory_NLD.cpu(), strict=True))
+        self._cut += num_cut
+        if len(self._memory) < batch.shard_rows:
+            return
+        assert self.store is not None
+        places = range(batch.shard_rows)
+        write_shard(
+            self.store / "shards",
+            shard_name(batch.shard),
+            [self._documents[place] for place in places],
+            torch.stack([self._memory[place] for place in places]),
+            documents_cut=self._cut,
+        )
+        self._documents, self._memory, self._cut = {}, {}, 0
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Build the index and write the manifest, once every process has written its shards."""
+        trainer.strategy.barrier("shards written")
+        if trainer.is_global_zero and self._identity is not None and self.store is not None:
+            corpus = trainer.datamodule  # type: ignore[attr-defined]
+            finish_store(self.store, self._identity, num_shards=corpus.num_shards, index=self.index)
+        trainer.strategy.barrier("store finished")
+
+    def _parts(self, trainer: Trainer, pl_module: LightningModule) -> tuple[CorpusDataModule, AdapterFolder]:
+        if self.store is None:
+            raise ClaraError("encoder.store is required for clara predict: the folder to write")
+        corpus = trainer.datamodule  # type: ignore[attr-defined]
+        if not isinstance(corpus, CorpusDataModule):
+            raise ClaraError("data.class_path must be clara_lightning.CorpusDataModule for clara predict")
+        folder = getattr(pl_module, "parent", None)
+        if folder is None:
+            raise ClaraError("model.init_args.init_from is required for clara predict: the trained compressor's adapters")
+        return corpus, folder
+
+
+def identity_of(folder: AdapterFolder, corpus: CorpusDataModule) -> Identity:
+    """What a store of this corpus by this compressor is."""
+    return Identity(
+        backbone=str(folder.backbone["name"]),
+        compressor=folder.fingerprint,
+        memory_tokens=folder.memory.tokens,
+        hidden_size=int(folder.architecture["hidden_size"]),
+        dtype="bfloat16",
+        rows_per_shard=corpus.rows_per_shard,
+        documents_sha256=corpus.summary.sha256,
+    )
+
+
+def finished_shards(store: Path, num_shards: int) -> list[int]:
+    """Numbers of the shards whose two files are there; each file appears whole, the text last."""
+    return [n for n in range(num_shards) if (store / "shards" / f"{shard_name(n)}.parquet").is_file()]
+
+
+def finish_store(store: Path, identity: Identity, *, num_shards: int, index: IndexKind) -> None:
+    """Check that all shards are there, build the index, and write the manifest.
+
+    Raises:
+        ClaraError: a shard is missing (the run was limited to some batches).
+    """
+    done = finished_shards(store, num_shards)
+    if len(done) < num_shards:
+        raise ClaraError(f"encoder.store: {store}: {num_shards - len(done)} shards are missing: run clara predict again")
+    shards, cut = [], 0
+    for number in range(num_shards):
+        shard, shard_cut = _describe(store / "shards", shard_name(number))
+        shards.append(shard)
+        cut += shard_cut
+    manifest = Manifest(identity, tuple(shards), documents_cut=cut, index=index)
+    build_index(LatentStore(store, manifest), index)
+    manifest.write(store)
+    (store / PLAN).unlink(missing_ok=True)
+    rank_zero_info(f"store {store}: {manifest.rows} documents, {cut} of them longer than the limit and cut")
+
+
+def _describe(folder: Path, name: str) -> tuple[Shard, int]:
+    memory, text = folder / f"{name}.safetensors", folder / f"{name}.parquet"
+    with safe_open(str(memory), framework="pt") as file:
+        rows = file.get_slice("memory").get_shape()[0]
+        cut = int(file.metadata()["documents_cut"])
+    return Shard(name, rows, file_sha256(memory), file_sha256(text)), cut
+
+
+def _read_plan(store: Path) -> Identity | None:
+    """What a store folder is, finished or not; ``None`` where there is nothing."""
+    if (store / MANIFEST).is_file():
+        return Manifest.read(store, setting="encoder.store").identity
+    if not (store / PLAN).is_file():
+        if store.exists() and any(store.iterdir()):
+            raise ClaraError(f"encoder.store: {store} is not empty and no store: choose another folder")
+        return None
+    try:
+        return Identity(**json.loads((store / PLAN).read_text(encoding="utf-8")))
+    except (TypeError, json.JSONDecodeError) as error:
+        raise ClaraError(f"{store / PLAN}: not a valid plan: {error}") from error
+
+
+def _refuse_other(store: Path, found: Identity, wanted: Identity) -> None:
+    for key, value in asdict(found).items():
+        other = asdict(wanted)[key]
+        if value != other:
+            raise ClaraError(
+                f"encoder.store: {store} was begun with {key} {value}, this run has {other}: "
+                "choose another folder or delete it"
+            )

@@ -1,0 +1,130 @@
+"""Exact search over a store by the trained score.
+
+Shapes: B queries, N documents, L memory tokens, D hidden size, K results.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+import faiss
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clara_lightning.corpus.store import LatentStore
+from clara_lightning.errors import ClaraError
+from clara_lightning.objectives.scores import ScoreName, score
+
+IndexKind = Literal["flat", "maxsim"]
+FLAT_FILE = "flat.faiss"
+
+
+class Hits(NamedTuple):
+    """Best documents of each query, best first; equal scores by row.
+
+    Attributes:
+        scores_BK: float32.
+        rows_BK: rows of the store.
+    """
+
+    scores_BK: Tensor
+    rows_BK: Tensor
+
+
+class Index(Protocol):
+    """Finds the best documents of a store."""
+
+    def search(self, query_BLD: Tensor, weights_BL: Tensor, *, top_k: int) -> Hits:
+        """The ``top_k`` best documents of each query."""
+        ...
+
+
+class ScanIndex:
+    """Scores every document, block by block, with the very function that training uses.
+
+    Args:
+        store: the documents.
+        score: ``flat`` (cosine of the flattened memory, the method's) or ``maxsim`` (late interaction).
+    """
+
+    def __init__(self, store: LatentStore, *, score: ScoreName) -> None:
+        self.store = store
+        self.score = score
+
+    @torch.no_grad()
+    def search(self, query_BLD: Tensor, weights_BL: Tensor, *, top_k: int) -> Hits:
+        """See :class:`Index`."""
+        _check_top_k(top_k, self.store)
+        best_scores = query_BLD.new_empty(query_BLD.shape[0], 0, dtype=torch.float32)
+        best_rows = torch.empty(query_BLD.shape[0], 0, dtype=torch.long, device=query_BLD.device)
+        for first, memory_NLD in self.store.blocks():
+            scores_BN = score(self.score, query_BLD, memory_NLD.to(query_BLD.device), weights_BL)
+            rows_N = torch.arange(first, first + memory_NLD.shape[0], device=query_BLD.device)
+            best_scores = torch.cat([best_scores, scores_BN], dim=1)
+            best_rows = torch.cat([best_rows, rows_N.expand(query_BLD.shape[0], -1)], dim=1)
+            # A stable sort keeps earlier rows first among equal scores.
+            order = best_scores.sort(dim=1, descending=True, stable=True).indices[:, :top_k]
+            best_scores, best_rows = best_scores.gather(1, order), best_rows.gather(1, order)
+        return Hits(best_scores, best_rows)
+
+
+class FlatIndex:
+    """FAISS ``IndexFlatIP`` over flattened, normalised memory: exact cosine, memory-mapped.
+
+    Args:
+        store: the documents.
+    """
+
+    def __init__(self, store: LatentStore) -> None:
+        self.store = store
+        path = store.path / "index" / FLAT_FILE
+        if not path.is_file():
+            raise ClaraError(f"--store: {path} is missing: the store was not built with a flat index")
+        self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
+
+    @torch.no_grad()
+    def search(self, query_BLD: Tensor, weights_BL: Tensor, *, top_k: int) -> Hits:
+        """See :class:`Index`; the weights play no part in the flattened cosine."""
+        _check_top_k(top_k, self.store)
+        scores, rows = self._index.search(_flat_vectors(query_BLD), top_k)
+        return Hits(torch.from_numpy(scores).to(query_BLD.device), torch.from_numpy(rows).to(query_BLD.device))
+
+
+def build_index(store: LatentStore, kind: IndexKind) -> None:
+    """Write ``index/`` of a store.
+
+    ``flat`` is a FAISS file of float32 vectors of L * D dimensions (twice the space of a bfloat16 memory). ``maxsim``
+    is searched by a scan over the memory itself and needs no file.
+    """
+    folder = store.path / "index"
+    folder.mkdir(exist_ok=True)
+    target = folder / FLAT_FILE
+    if kind == "maxsim":
+        target.unlink(missing_ok=True)
+        return
+    length, dim = store.memory_shape
+    index = faiss.IndexFlatIP(length * dim)
+    for _, memory_NLD in store.blocks():
+        index.add(_flat_vectors(memory_NLD))
+    working = folder / f".{FLAT_FILE}.tmp"
+    faiss.write_index(index, str(working))
+    working.replace(target)
+
+
+def open_index(store: LatentStore, *, score: ScoreName) -> Index:
+    """The fastest exact index of ``store`` for a score."""
+    if score == "flat" and (Path(store.path) / "index" / FLAT_FILE).is_file():
+        return FlatIndex(store)
+    return ScanIndex(store, score=score)
+
+
+def _flat_vectors(memory_NLD: Tensor) -> np.ndarray:  # type: ignore[type-arg]
+    return F.normalize(memory_NLD.detach().float().flatten(1), dim=1).cpu().numpy()
+
+
+def _check_top_k(top_k: int, store: LatentStore) -> None:
+    if not 1 <= top_k <= len(store):
+        raise ClaraError(f"top_k must be between 1 and the number of documents in the store ({len(store)}), got {top_k}")

@@ -1,0 +1,126 @@
+"""Question -> retrieved memory -> answer.
+
+Shapes: B questions, K documents a question, L memory tokens, D hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from clara_lightning.backbone.backbone import ClaraBackbone
+from clara_lightning.backbone.folder import AdapterFolder, RetrievalConfig, build_from_folder, fingerprint, reasoner_of
+from clara_lightning.backbone.loading import BackboneConfig
+from clara_lightning.corpus.index import Hits, open_index
+from clara_lightning.corpus.store import LatentStore
+from clara_lightning.data.prompts import MEMORY
+from clara_lightning.data.records import Document
+from clara_lightning.errors import ClaraError
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A retrieved document and its score."""
+
+    document: Document
+    score: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer and the documents whose memory it was read from, best first."""
+
+    question: str
+    text: str
+    hits: tuple[Hit, ...]
+
+
+class ClaraPipeline:
+    """Searches a store and answers from the memory it finds.
+
+    Args:
+        backbone: with compressor, generator and, after stage 3, a query reasoner.
+        store: documents encoded by that compressor.
+        retrieval: score and number of documents.
+        reasoner: the adapter that turns questions into queries.
+    """
+
+    def __init__(
+        self, backbone: ClaraBackbone, store: LatentStore, *, retrieval: RetrievalConfig, reasoner: str
+    ) -> None:
+        store.require(fingerprint=fingerprint(backbone), memory_tokens=backbone.memory_config.tokens)
+        self.backbone = backbone
+        self.store = store
+        self.retrieval = retrieval
+        self.reasoner = reasoner
+        self.index = open_index(store, score=retrieval.score)
+
+    @classmethod
+    def open(
+        cls, *, adapters: str | Path, store: str | Path, backbone: BackboneConfig | None = None, device: str | None = None
+    ) -> ClaraPipeline:
+        """Load everything from disk.
+
+        Args:
+            adapters: an adapter folder.
+            store: a store that its compressor made.
+            backbone: settings of the backbone other than the folder's.
+            device: where to run; by default CUDA, MPS or the CPU, whichever there is first.
+
+        Raises:
+            ClaraError: a folder is missing, or store and adapters do not belong together.
+        """
+        folder = AdapterFolder.open(adapters)
+        opened = LatentStore.open(store)
+        opened.require(fingerprint=folder.fingerprint, memory_tokens=folder.memory.tokens)
+        model = build_from_folder(folder, backbone=backbone).to(device or best_device())
+        return cls(model, opened, retrieval=folder.retrieval, reasoner=reasoner_of(folder))
+
+    @torch.no_grad()
+    def hits(self, questions: Sequence[str], *, top_k: int | None = None) -> Hits:
+        """Scores and rows of the best documents of each question ``(B, K)``."""
+        query = self.backbone.read(questions, adapter=self.reasoner)
+        return self.index.search(query.memory_NLD, query.weights_NL, top_k=self._top_k(top_k))
+
+    def search(self, questions: Sequence[str], *, top_k: int | None = None) -> list[tuple[Hit, ...]]:
+        """The best documents of each question, best first."""
+        hits = self.hits(questions, top_k=top_k)
+        return [
+            tuple(Hit(document, score) for document, score in zip(self.store.documents(rows), scores, strict=True))
+            for rows, scores in zip(hits.rows_BK.tolist(), hits.scores_BK.tolist(), strict=True)
+        ]
+
+    @torch.no_grad()
+    def answer(
+        self, questions: Sequence[str], *, top_k: int | None = None, max_new_tokens: int = 32
+    ) -> list[Answer]:
+        """Answers from the memory of the best documents."""
+        found = self.hits(questions, top_k=top_k)
+        rows = found.rows_BK.tolist()
+        memory = self.store.memory([row for line in rows for row in line]).to(self.backbone.device)
+        prompts = [self.backbone.prompts.ask(q, (MEMORY,) * len(line)) for q, line in zip(questions, rows, strict=True)]
+        texts = self.backbone.generate(prompts, memory, max_new_tokens=max_new_tokens)
+        documents = [self.store.documents(line) for line in rows]
+        return [
+            Answer(question, text, tuple(Hit(d, s) for d, s in zip(line, scores, strict=True)))
+            for question, text, line, scores in zip(
+                questions, texts, documents, found.scores_BK.tolist(), strict=True
+            )
+        ]
+
+    def _top_k(self, given: int | None) -> int:
+        if given is None:
+            return min(self.retrieval.top_k, len(self.store))
+        if not 1 <= given <= len(self.store):
+            raise ClaraError(f"--top-k must be between 1 and the store's {len(self.store)} documents, got {given}")
+        return given
+
+
+def best_device() -> str:
+    """``cuda``, ``mps`` or ``cpu``, whichever there is first."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

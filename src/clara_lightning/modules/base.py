@@ -1,0 +1,227 @@
+"""What the training stages share: building the backbone, optimizers, checkpoints, and the hand-over."""
+
+from __future__ import annotations
+
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import OptimizerCallable
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from clara_lightning.backbone.adapters import LoraSettings
+from clara_lightning.backbone.backbone import ClaraBackbone
+from clara_lightning.backbone.folder import AdapterFolder, RetrievalConfig, load_adapters, save_adapters
+from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
+from clara_lightning.backbone.memory import MemoryConfig, MemoryKind
+from clara_lightning.data.prompts import PromptTemplate
+from clara_lightning.errors import ClaraError
+from clara_lightning.modules.schedule import ScheduleConfig, share_of_peak
+
+STAGE_KEY = "clara_stage"
+
+
+def adamw(params: Any) -> Optimizer:
+    """AdamW as published: betas (0.9, 0.95), no weight decay, learning rate 1e-4 (paper, appendix)."""
+    return torch.optim.AdamW(params, lr=1e-4, betas=(0.9, 0.95), weight_decay=0.0)
+
+
+class ClaraModule(LightningModule, ABC):
+    """A training stage over one :class:`ClaraBackbone`.
+
+    The backbone is built in ``configure_model``, so that help and configuration stay instant.
+
+    Args:
+        backbone: pretrained weights; the name may be left out where ``init_from`` names it.
+        init_from: adapter folder of an earlier stage; its memory, prompt and adapters are taken over.
+        memory_tokens: l, memory tokens per document; must agree with ``init_from``.
+        document_tokens: documents are cut after so many tokens; must agree with ``init_from``.
+        memory: kind of memory (``anchors``, ``calibrated``, ``published``); must agree with ``init_from``.
+        lora: settings of the adapters; with ``init_from``, that folder's.
+        prompt: the words around background and question; with ``init_from``, that folder's.
+        optimizer: called with the parameter groups.
+        schedule: warmup and decay of the learning rate.
+        memory_lr_scale: learning rate of memory tokens and calibration, relative to the adapters'.
+    """
+
+    backbone: ClaraBackbone
+
+    def __init__(
+        self,
+        *,
+        backbone: BackboneConfig,
+        init_from: str | None,
+        memory_tokens: int | None,
+        document_tokens: int | None,
+        memory: MemoryKind | None,
+        lora: LoraSettings | None,
+        prompt: PromptTemplate | None,
+        optimizer: OptimizerCallable,
+        schedule: ScheduleConfig,
+        memory_lr_scale: float,
+    ) -> None:
+        super().__init__()
+        self.parent = AdapterFolder.open(init_from, setting="model.init_args.init_from") if init_from else None
+        given = {"tokens": memory_tokens, "document_tokens": document_tokens, "kind": memory}
+        self.memory_config = _inherit_memory(self.parent, given)
+        self.lora = _inherit(self.parent and self.parent.lora, lora, LoraSettings(), "lora")
+        self.prompt = _inherit(self.parent and self.parent.prompt, prompt, PromptTemplate(), "prompt")
+        self.backbone_config = _inherit_backbone(self.parent, backbone)
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.memory_lr_scale = memory_lr_scale
+        self._run_seed = torch.initial_seed()
+        self.strict_loading = False  # checkpoints hold what is trained, not the backbone
+
+    # --- what a stage decides --------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def adapters(self) -> Sequence[str]:
+        """Adapters that the stage uses."""
+
+    @property
+    @abstractmethod
+    def trained(self) -> Sequence[str]:
+        """Adapters that the stage trains."""
+
+    @property
+    def retrieval(self) -> RetrievalConfig:
+        """How documents are to be found for this stage's adapters."""
+        return self.parent.retrieval if self.parent else RetrievalConfig.default(self.memory_config)
+
+    @abstractmethod
+    def take_over(self, parent: AdapterFolder) -> None:
+        """Load what the stage needs from the folder of an earlier one."""
+
+    # --- Lightning hooks -------------------------------------------------------------------------------------------
+
+    def configure_model(self) -> None:
+        """Load the backbone, put the adapters in, take over the parent's."""
+        if hasattr(self, "backbone"):
+            return
+        _refuse_low_precision(str(self.trainer.precision))
+        model, tokenizer = load_pretrained(self.backbone_config)
+        self.backbone = ClaraBackbone(
+            model,
+            tokenizer,
+            memory=self.memory_config,
+            lora=self.lora,
+            prompt=self.prompt,
+            adapters=self.adapters,
+            gradient_checkpointing=self.backbone_config.gradient_checkpointing,
+        )
+        if self.parent is not None:
+            self.take_over(self.parent)
+        self.backbone.train_only(self.trained)
+        self.backbone.train()
+
+    def configure_optimizers(self) -> Any:
+        """One group for the adapters, one for memory tokens and calibration; warmup, then cosine."""
+        adapters = [p for p in self.backbone.lm.parameters() if p.requires_grad]
+        heads = [p for p in self.backbone.heads.parameters() if p.requires_grad]
+        optimizer = self.optimizer([{"params": adapters}, {"params": heads}])
+        heads_group = optimizer.param_groups[1]
+        heads_group["lr"] *= self.memory_lr_scale
+        total = int(self.trainer.estimated_stepping_batches)
+        scheduler = LambdaLR(optimizer, lambda step: share_of_peak(step, total=total, config=self.schedule))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Batches are plain records; the backbone puts the tensors it makes of them where it is."""
+        return batch
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seed dropout by the step alone, so that a resumed run draws what the undisturbed one drew."""
+        place = f"{self._run_seed}-{self.trainer.current_epoch}-{batch_idx}-{self.global_rank}"
+        torch.manual_seed(zlib.crc32(place.encode()))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep adapters and memory tokens only, and note the stage."""
+        own = set(self._own_state())
+        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in own}
+        checkpoint[STAGE_KEY] = type(self).__name__
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another stage, or one that does not hold exactly this stage's weights."""
+        check_stage(checkpoint.get(STAGE_KEY), type(self).__name__)
+        own, found = set(self._own_state()), set(checkpoint["state_dict"])
+        for word, names in (("lacks", own - found), ("holds unknown", found - own)):
+            if names:
+                raise ClaraError(f"--ckpt_path: the checkpoint {word} {sorted(names)[0]} ({len(names)} in all)")
+
+    def save_adapters(self, path: str | Path) -> None:
+        """Write the adapter folder of this stage."""
+        save_adapters(
+            self.backbone,
+            path,
+            config=self.backbone_config,
+            stage=type(self).__name__,
+            parent=self.parent.fingerprint if self.parent else None,
+            retrieval=self.retrieval,
+        )
+
+    def _own_state(self) -> list[str]:
+        """Names of the state that this project adds to the backbone."""
+        return [name for name in self.state_dict() if "lora_" in name or name.startswith("backbone.heads.")]
+
+    def load_adapters(self, parent: AdapterFolder, names: Sequence[str]) -> None:
+        """Load some adapters of an earlier stage."""
+        load_adapters(self.backbone, parent, names=names, setting="model.init_args.init_from")
+
+
+def check_stage(found: str | None, wanted: str) -> None:
+    """Refuse to resume a stage from another stage's checkpoint.
+
+    Raises:
+        ClaraError: ``found`` is not ``wanted``.
+    """
+    if found != wanted:
+        raise ClaraError(
+            f"--ckpt_path: the checkpoint is of {found or 'no stage of clara'}, this run trains {wanted}; "
+            "to start from an earlier stage set model.init_args.init_from to its adapter folder"
+        )
+
+
+def _inherit_memory(parent: AdapterFolder | None, given: dict[str, Any]) -> MemoryConfig:
+    settings = {"tokens": "memory_tokens", "document_tokens": "document_tokens", "kind": "memory"}
+    chosen = {key: value for key, value in given.items() if value is not None}
+    if parent is None:
+        return MemoryConfig(**chosen)
+    for key, value in chosen.items():
+        own = getattr(parent.memory, key)
+        if value != own:
+            raise ClaraError(
+                f"model.init_args.{settings[key]} is {value}, but the adapters in {parent.path} were trained with {own}"
+            )
+    return parent.memory
+
+
+def _inherit(own: Any, given: Any, default: Any, name: str) -> Any:
+    """The parent's value where there is a parent; a given one must agree."""
+    if own is None or own is False:
+        return given or default
+    if given is not None and given != own:
+        raise ClaraError(f"model.init_args.{name} differs from that of model.init_args.init_from: leave it out")
+    return own
+
+
+def _inherit_backbone(parent: AdapterFolder | None, given: BackboneConfig) -> BackboneConfig:
+    if parent is None or given.name is not None:
+        return given
+    return replace(given, name=parent.backbone["name"], revision=given.revision or parent.backbone["revision"])
+
+
+def _refuse_low_precision(precision: str) -> None:
+    """Adapters must stay float32: in bfloat16 a weight of 0.02 cannot take an update below 1e-4."""
+    if precision.endswith("-true") and not precision.startswith(("32", "64")):
+        raise ClaraError(
+            f"trainer.precision {precision} would round the adapters; leave it at 32-true "
+            "and set model.init_args.backbone.dtype, which rounds the frozen weights only"
+        )

@@ -1,0 +1,103 @@
+"""Scores between a query's memory and documents' memory, always in fp32 (or wider), also under autocast.
+
+Shapes: B questions, N documents (a question's candidates, or one corpus for all questions), L and M memory tokens of
+the query and of a document, D hidden size. A vector of zeros (padding) scores 0 and gets no gradient.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+ScoreName = Literal["maxsim", "flat"]
+
+EPS = 1e-12
+"""Vectors up to this length count as zero."""
+
+
+def score(name: ScoreName, query_BLD: Tensor, memory_BNLD: Tensor, weights_BL: Tensor) -> Tensor:
+    """The score that a configuration names: :func:`maxsim`, or :func:`flat_cosine`, which has no weights.
+
+    Args:
+        name: which.
+        query_BLD: the query's vectors.
+        memory_BNLD: candidates of each question, or ``(N, L, D)`` shared by all.
+        weights_BL: importance of the query's vectors.
+
+    Returns:
+        ``(B, N)`` scores in [-1, 1].
+    """
+    return maxsim(query_BLD, memory_BNLD, weights_BL) if name == "maxsim" else flat_cosine(query_BLD, memory_BNLD)
+
+
+def flat_cosine(query_BLD: Tensor, memory_BNLD: Tensor) -> Tensor:
+    r"""Cosine of the flattened memories, :math:`\cos(\mathrm{vec}\,q, \mathrm{vec}\,M_i)`.
+
+    Paper arXiv 2511.18659, stage 3. It compares memory token j of the query with memory token j of the document,
+    and with no other.
+
+    Args:
+        query_BLD: the query reasoner's output.
+        memory_BNLD: ``(B, N, L, D)`` memory of each question's candidates, or ``(N, L, D)`` of documents shared by all.
+
+    Returns:
+        ``(B, N)`` scores in [-1, 1].
+
+    Example:
+        >>> flat_cosine(torch.tensor([[[3.0, 0.0], [0.0, 4.0]]]), torch.tensor([[[3.0, 0.0], [0.0, -4.0]]]))
+        tensor([[-0.2800]])
+    """
+    with torch.autocast(query_BLD.device.type, enabled=False):
+        query_BLD, memory_BNLD = _unit(query_BLD, dims=(-2, -1)), _unit(memory_BNLD, dims=(-2, -1))
+        return torch.einsum(f"bld,{_document_axes(memory_BNLD)}ld->bn", query_BLD, memory_BNLD)
+
+
+def maxsim(query_BLD: Tensor, memory_BNMD: Tensor, weights_BL: Tensor) -> Tensor:
+    r"""Weighted late interaction, :math:`\sum_j w_j \max_i \cos(q_j, m_i)` (after ColBERT, arXiv 2004.12832).
+
+    Any memory token of a document may answer a token of the query, which fits anchors better than
+    :func:`flat_cosine`. The paper does not have it.
+
+    Args:
+        query_BLD: the query's vectors.
+        memory_BNMD: ``(B, N, M, D)`` memory of each question's candidates, or ``(N, M, D)`` of documents shared by all.
+            M may differ from L.
+        weights_BL: importance of the query's vectors, >= 0, of any scale (rarity, or 1 and 0 for padding); a question
+            whose weights are all 0 is weighted uniformly.
+
+    Returns:
+        ``(B, N)`` scores in [-1, 1].
+
+    Example:
+        >>> query_BLD = torch.eye(2).unsqueeze(0)
+        >>> memory_NMD = torch.tensor([[[0.0, 5.0], [0.0, 2.0]]])
+        >>> maxsim(query_BLD, memory_NMD, torch.tensor([[1.0, 3.0]]))
+        tensor([[0.7500]])
+    """
+    with torch.autocast(query_BLD.device.type, enabled=False):
+        query_BLD, memory_BNMD = _unit(query_BLD, dims=(-1,)), _unit(memory_BNMD, dims=(-1,))
+        cosines_BNLM = torch.einsum(f"bld,{_document_axes(memory_BNMD)}md->bnlm", query_BLD, memory_BNMD)
+        return torch.einsum("bnl,bl->bn", cosines_BNLM.amax(dim=-1), _shares(weights_BL).to(query_BLD.dtype))
+
+
+def _document_axes(memory: Tensor) -> str:
+    """Einsum letters before a memory's last two axes: shared documents are not repeated for each question."""
+    return "bn" if memory.dim() == 4 else "n"
+
+
+def _unit(x: Tensor, *, dims: tuple[int, ...]) -> Tensor:
+    """Scale to length 1 over ``dims``, in fp32 or wider; zeros stay zeros."""
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    length: Tensor = torch.linalg.vector_norm(x, dim=dims, keepdim=True)
+    # Dividing by infinity instead of by a small number: the gradient is 0 then, and not 1 / EPS.
+    return x / length.masked_fill(length <= EPS, torch.inf)
+
+
+def _shares(weights_BL: Tensor) -> Tensor:
+    """Divide each question's weights by their sum; all zero becomes uniform."""
+    weights_BL = weights_BL.to(torch.promote_types(weights_BL.dtype, torch.float32))
+    empty_B1 = weights_BL.sum(dim=-1, keepdim=True) <= 0
+    weights_BL = torch.where(empty_B1, torch.ones_like(weights_BL), weights_BL)
+    return weights_BL / weights_BL.sum(dim=-1, keepdim=True)
