@@ -62,9 +62,12 @@ class CorpusEncoder(Callback):
         rank_zero_info(
             f"{corpus.summary.documents} documents in {corpus.num_shards} shards, {len(corpus.finished_shards)} done"
         )
-        if trainer.is_global_zero and not complete:
-            (self.store / "shards").mkdir(parents=True, exist_ok=True)
-            write_json(self.store / PLAN, asdict(self._identity))
+        if not trainer.is_global_zero or complete:
+            return
+        (self.store / "shards").mkdir(parents=True, exist_ok=True)
+        write_json(self.store / PLAN, asdict(self._identity))
+        if len(corpus.finished_shards) == corpus.num_shards:  # killed after the last shard: nothing to predict
+            finish_store(self.store, self._identity, num_shards=corpus.num_shards, index=self.index)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make sure that the loaded weights are those of the fingerprint."""
