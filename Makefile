@@ -1,0 +1,40 @@
+# Every target that needs the environment builds it first; nothing is rebuilt while nothing changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo test test-slow lint types bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP)  ## make .venv with everything that demo and tests need
+
+$(STAMP): pyproject.toml constraints.txt scripts/setup.sh
+	PYTHON="$(PYTHON)" sh scripts/setup.sh "$(VENV)"
+	@touch $(STAMP)
+
+demo: $(STAMP)  ## the whole pipeline on the World Factbook: about ten minutes on two cores
+	$(BIN)/clara demo
+
+test: $(STAMP)  ## the tests
+	$(BIN)/pytest -q
+
+test-slow: $(STAMP)  ## the tests that take longer: the demo's path on the real backbone
+	$(BIN)/pytest -q -m slow
+
+lint: $(STAMP)  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)  ## mypy --strict on src
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## speed, as ratios measured side by side
+	$(BIN)/python -m benchmarks.run
+
+clean:  ## remove the environment, caches and the demo's run folder
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-run build dist src/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
