@@ -47,7 +47,7 @@ class Compressed(NamedTuple):
         memory_NLD: the memory, float32.
         text_mean_ND: mean last hidden state over the text's tokens, float32.
         memory_mean_ND: mean last hidden state over the memory tokens, float32.
-        weights_NL: rarity of each anchor, the weight of its place in late interaction; ones without anchors.
+        weights_NL: how much each place counts in late interaction, by its anchor's rarity; ones without anchors.
         num_cut: how many texts were longer than the limit.
     """
 
@@ -168,7 +168,7 @@ class ClaraBackbone(nn.Module):
     def tokenize(self, texts: Sequence[str], *, padding_side: str = "left") -> Tokens:
         """Token ids of texts, cut at the document length and padded; special tokens as the tokenizer adds them."""
         limit = self.memory_config.document_tokens
-        rows = self.tokenizer(list(texts))["input_ids"]
+        rows = self._token_rows(texts)
         cut = [row[:limit] for row in rows]
         width = max(1, max(len(row) for row in cut))
         ids = torch.full((len(cut), width), pad_token_id(self.tokenizer))
@@ -180,6 +180,10 @@ class ClaraBackbone(nn.Module):
         ordinary = attention & ~torch.isin(ids, self._special_ids)
         num_cut = sum(len(row) > limit for row in rows)
         return Tokens(ids.to(self.device), attention.to(self.device), ordinary.to(self.device), num_cut)
+
+    def _token_rows(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text; a leading space gives the first word the token that it has inside a sentence."""
+        return list(self.tokenizer([f" {text}" for text in texts])["input_ids"]) if texts else []
 
     def read(self, texts: Sequence[str], *, adapter: str, padding_side: str = "left") -> Compressed:
         """Read texts followed by memory tokens, through the trunk alone (no LM head).
@@ -219,8 +223,9 @@ class ClaraBackbone(nn.Module):
         if head.config.kind == "anchors":
             positions_NL, filled_NL = head.anchors(tokens.ids_NT, tokens.ordinary_NT)
             index = positions_NL.unsqueeze(-1).expand(-1, -1, text_NTD.shape[-1])
-            anchor_NLD = torch.where(filled_NL.unsqueeze(-1), text_NTD.gather(1, index).float(), head.embedding_mean_D)
-            weights_NL = head.rarity(tokens.ids_NT.gather(1, positions_NL)) * filled_NL
+            centred_NLD = text_NTD.gather(1, index).float() - head.centre_D
+            anchor_NLD = centred_NLD * filled_NL.unsqueeze(-1)  # an empty place is the mean embedding
+            weights_NL = head.query_weight(tokens.ids_NT.gather(1, positions_NL)) * filled_NL
             memory_NLD = memory_NLD + anchor_NLD
         attention_NS = F.pad(tokens.attention_NT, (0, length), value=True).long()
         with self.use_adapter(adapter):
@@ -247,9 +252,8 @@ class ClaraBackbone(nn.Module):
         embeddings_BTD = self.embed(batch.ids.to(self.device))
         if memory_XLD is None or not bool(batch.slots.any()):
             return embeddings_BTD
-        return embeddings_BTD.masked_scatter(
-            batch.slots.to(self.device).unsqueeze(-1), memory_XLD.to(embeddings_BTD.dtype)
-        )
+        inputs_XLD = (memory_XLD.float() + self.heads[COMPRESSOR].centre_D).to(embeddings_BTD.dtype)
+        return embeddings_BTD.masked_scatter(batch.slots.to(self.device).unsqueeze(-1), inputs_XLD)
 
     def answer_loss(
         self, prompts: Sequence[Prompt], memory: Tensor | None = None, *, adapter: str | None = GENERATOR
@@ -318,15 +322,19 @@ class ClaraBackbone(nn.Module):
     # --- preparation -----------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def calibrate(self, documents: Sequence[str], *, sample: int = 48) -> None:
-        """Fit the compressor's memory head to the backbone: token rarity over all documents, scale over a sample.
+    def calibrate(self, documents: Sequence[str], questions: Sequence[str] = (), *, sample: int = 48) -> None:
+        """Fit the compressor's memory head to the backbone: token rarity over all texts, scale over a sample.
 
         Called once, before the first stage; later stages inherit the result with the adapters.
+
+        Args:
+            documents: training documents.
+            questions: training questions.
+            sample: documents over which mean and spread of the hidden states are measured.
         """
         head = self.heads[COMPRESSOR]
         assert isinstance(head, MemoryHead)
-        encoded = self.tokenizer(list(documents))["input_ids"]
-        head.count_tokens(row[: self.memory_config.document_tokens] for row in encoded)
+        head.count_tokens(self._token_rows(documents), self._token_rows(questions))
         step = max(1, len(documents) // sample)
         chosen = list(documents)[::step][:sample]
         states = []

@@ -51,12 +51,15 @@ class MemoryHead(nn.Module):
     """The memory tokens of one adapter and the map from last hidden states to memory.
 
     - ``published``: memory is the hidden state as it is (paper, section 3.1).
-    - ``calibrated``: each dimension is standardised over a few dozen documents and mapped to the mean and spread of
-      the embedding table by a learned gain and bias. Without it an untrained memory lies so far from any input
+    - ``calibrated``: each dimension is standardised over a few dozen documents and mapped to the spread of the
+      embedding table by a learned gain and bias. Without it an untrained memory lies so far from any input
       embedding that it destroys the language model (cross-entropy 10.7 instead of 2.8 for SmolLM2-135M).
     - ``anchors``: the embeddings of the document's L rarest tokens, in their order, plus ``scale`` times the
-      calibrated hidden state, centred. The anchor's embedding is also added to the memory token that the compressor
-      reads, so that the correction at place j is about anchor j.
+      calibrated hidden state. The anchor's embedding is also added to the memory token that the compressor reads, so
+      that the correction at place j is about anchor j.
+
+    Memory of the last two kinds is centred: the mean of the embedding table is taken off, and added again where the
+    generator reads it (``centre_D``). All embeddings share that mean, so with it every cosine would be alike.
 
     All its parameters are float32; ``memory`` returns float32.
 
@@ -69,9 +72,11 @@ class MemoryHead(nn.Module):
 
     hidden_mean_D: Tensor
     hidden_std_D: Tensor
-    embedding_mean_D: Tensor
+    centre_D: Tensor
     document_frequency_V: Tensor
     num_documents: Tensor
+    question_frequency_V: Tensor
+    num_questions: Tensor
 
     def __init__(
         self, config: MemoryConfig, *, embedding_mean_D: Tensor, embedding_std_D: Tensor, vocab_size: int
@@ -80,18 +85,19 @@ class MemoryHead(nn.Module):
         self.config = config
         dim = embedding_mean_D.shape[0]
         noise_LD = torch.randn(config.tokens, dim, generator=torch.Generator().manual_seed(0))
-        start_D = torch.zeros(dim) if config.kind == "anchors" else embedding_mean_D
-        self.tokens_LD = nn.Parameter(start_D + embedding_std_D.mean() * 0.1 * noise_LD)
-        self.register_buffer("embedding_mean_D", embedding_mean_D.clone())
-        if config.kind != "published":
+        self.tokens_LD = nn.Parameter(embedding_mean_D + embedding_std_D.mean() * 0.1 * noise_LD)
+        published = config.kind == "published"
+        self.register_buffer("centre_D", torch.zeros(dim) if published else embedding_mean_D.clone())
+        if not published:
             self.gain_D = nn.Parameter(embedding_std_D.clone())
-            self.bias_D = nn.Parameter(embedding_mean_D.clone())
+            self.bias_D = nn.Parameter(torch.zeros(dim))
             self.register_buffer("hidden_mean_D", torch.zeros(dim))
             self.register_buffer("hidden_std_D", torch.ones(dim))
         if config.kind == "anchors":
             self.scale = nn.Parameter(torch.tensor(0.2))
-        self.register_buffer("document_frequency_V", torch.zeros(vocab_size, dtype=torch.int32))
-        self.register_buffer("num_documents", torch.zeros((), dtype=torch.int64))
+        for what in ("document", "question"):
+            self.register_buffer(f"{what}_frequency_V", torch.zeros(vocab_size, dtype=torch.int32))
+            self.register_buffer(f"num_{what}s", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
     def calibrate(self, hidden_XD: Tensor) -> None:
@@ -101,20 +107,29 @@ class MemoryHead(nn.Module):
             self.hidden_std_D.copy_(hidden_XD.float().std(0).clamp_min(1e-6))
 
     @torch.no_grad()
-    def count_tokens(self, documents: Iterable[list[int]]) -> None:
-        """Count in how many documents each token occurs; this decides which tokens are rare."""
-        frequency = torch.zeros_like(self.document_frequency_V)
-        count = 0
-        for ids in documents:
-            frequency[torch.tensor(sorted(set(ids)), dtype=torch.long)] += 1
-            count += 1
-        self.document_frequency_V.copy_(frequency)
-        self.num_documents.fill_(count)
+    def count_tokens(self, documents: Iterable[list[int]], questions: Iterable[list[int]]) -> None:
+        """Count in how many documents, and in how many questions, each token occurs: this decides what is rare."""
+        for texts, frequency_V, total in (
+            (documents, self.document_frequency_V, self.num_documents),
+            (questions, self.question_frequency_V, self.num_questions),
+        ):
+            frequency_V.zero_()
+            total.zero_()
+            for ids in texts:
+                frequency_V[torch.tensor(sorted(set(ids)), dtype=torch.long, device=frequency_V.device)] += 1
+                total += 1
 
     def rarity(self, ids: Tensor) -> Tensor:
         """Inverse document frequency ``log((1 + n) / (1 + df))`` of token ids, any shape; 0 for a ubiquitous token."""
-        total = self.num_documents.to(torch.float32)
-        return torch.log1p(total) - torch.log1p(self.document_frequency_V[ids].to(torch.float32))
+        return _inverse_frequency(self.document_frequency_V[ids], self.num_documents)
+
+    def query_weight(self, ids: Tensor) -> Tensor:
+        """Inverse frequency over documents and questions together, any shape.
+
+        A word that every question holds ("which") says nothing about what is asked, however rare it is in documents.
+        """
+        frequency = self.document_frequency_V[ids] + self.question_frequency_V[ids]
+        return _inverse_frequency(frequency, self.num_documents + self.num_questions)
 
     def anchors(self, ids_NT: Tensor, candidates_NT: Tensor) -> tuple[Tensor, Tensor]:
         """The places of each text's rarest tokens, in reading order.
@@ -145,12 +160,14 @@ class MemoryHead(nn.Module):
 
         Args:
             hidden_NLD: last hidden states.
-            anchor_NLD: the anchors' input embeddings; required for the kind ``anchors``.
+            anchor_NLD: the anchors' input embeddings, centred; required for the kind ``anchors``.
         """
         hidden_NLD = hidden_NLD.float()
         if self.config.kind == "published":
             return hidden_NLD
         calibrated_NLD = (hidden_NLD - self.hidden_mean_D) / self.hidden_std_D * self.gain_D + self.bias_D
-        if anchor_NLD is None:
-            return calibrated_NLD
-        return anchor_NLD.float() + self.scale * (calibrated_NLD - self.embedding_mean_D)
+        return calibrated_NLD if anchor_NLD is None else anchor_NLD + self.scale * calibrated_NLD
+
+
+def _inverse_frequency(frequency: Tensor, total: Tensor) -> Tensor:
+    return torch.log1p(total.to(torch.float32)) - torch.log1p(frequency.to(torch.float32))

@@ -88,6 +88,10 @@ class ExamplesDataModule(LightningDataModule, ABC, Generic[Row, Example]):
     def documents(self) -> list[str]:
         """Every document of the training rows, for the calibration of a new compressor."""
 
+    @abstractmethod
+    def questions(self) -> list[str]:
+        """Every question of the training rows, likewise."""
+
     def setup(self, stage: str) -> None:
         """Read the files that ``stage`` needs."""
         if stage == "fit" and not self.train_rows:
@@ -186,6 +190,10 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
         """The documents."""
         return [row.document for row in self.train_rows]
 
+    def questions(self) -> list[str]:
+        """The questions of all pairs."""
+        return [pair.question for row in self.train_rows for pair in row.pairs]
+
     def train_example(self, row: SCPExample, draw: random.Random) -> ReadingExample:
         """One target of the document, drawn by the shares."""
         tasks = [name for name in self.shares if (row.paraphrase if name == "paraphrase" else row.pairs)]
@@ -244,6 +252,10 @@ class InstructDataModule(ExamplesDataModule[Question, ReadingExample]):
         """Distinct passages."""
         return list(dict.fromkeys(passage.content for row in self.train_rows for passage in row.passages))
 
+    def questions(self) -> list[str]:
+        """The questions."""
+        return [row.question for row in self.train_rows]
+
     def train_example(self, row: Question, draw: random.Random) -> ReadingExample:
         """The gold passages and a draw of the others, shuffled."""
         gold = [passage for passage in row.passages if passage.gold]
@@ -276,6 +288,10 @@ class QADataModule(ExamplesDataModule[Question, Question]):
     def documents(self) -> list[str]:
         """Distinct passages."""
         return list(dict.fromkeys(passage.content for row in self.train_rows for passage in row.passages))
+
+    def questions(self) -> list[str]:
+        """The questions."""
+        return [row.question for row in self.train_rows]
 
     def train_example(self, row: Question, draw: random.Random) -> Question:
         """The question; its first answer is the target."""

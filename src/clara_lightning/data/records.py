@@ -81,5 +81,8 @@ class SCPExample:
 
 
 def titled(title: str, text: str) -> str:
-    """The text that stands for a document everywhere: ``title`` on a line of its own, then ``text``."""
-    return f"{title}\n{text}" if title else text
+    """The text that stands for a document everywhere: ``title`` on a line of its own, then ``text``.
+
+    The space after the line break gives the first word of the text the token that it has inside a sentence.
+    """
+    return f"{title}\n {text}" if title else text

@@ -96,8 +96,9 @@ class SalientCompressor(ClaraModule):
     def on_fit_start(self) -> None:
         """Calibrate a new compressor's memory on the training documents."""
         if self.parent is None and self.trainer.ckpt_path is None:
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
             with self.backbone.evaluating():
-                self.backbone.calibrate(self.trainer.datamodule.documents())  # type: ignore[attr-defined]
+                self.backbone.calibrate(data.documents(), data.questions())
 
     def training_step(self, batch: list[ReadingExample], batch_idx: int) -> Tensor:
         """Loss of one batch."""
