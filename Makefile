@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help setup demo test test-slow lint types bench clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## make .venv with everything that demo and tests need
 
@@ -23,7 +23,7 @@ test: $(STAMP)  ## the tests
 	$(BIN)/pytest -q
 
 test-slow: $(STAMP)  ## the tests that take longer: the demo's path on the real backbone
-	$(BIN)/pytest -q -m slow
+	$(BIN)/pytest -q -m 'slow and not gpu'
 
 lint: $(STAMP)  ## ruff: rules and format
 	$(BIN)/ruff check .

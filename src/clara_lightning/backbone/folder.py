@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from clara_lightning.backbone.adapters import COMPRESSOR, QUERY_REASONER, LoraSettings
-from clara_lightning.backbone.backbone import ClaraBackbone
+from clara_lightning.backbone.backbone import ClaraBackbone, embedding_table
 from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
 from clara_lightning.backbone.memory import MemoryConfig
 from clara_lightning.data.prompts import PromptTemplate
@@ -127,7 +127,7 @@ def architecture_of(model: ClaraBackbone) -> dict[str, Any]:
         "model_type": config.model_type,
         "hidden_size": model.hidden_size,
         "num_hidden_layers": config.num_hidden_layers,
-        "vocab_size": model.causal_lm.get_input_embeddings().weight.shape[0],
+        "vocab_size": embedding_table(model.causal_lm).weight.shape[0],
     }
 
 
@@ -192,8 +192,11 @@ def _save_adapter(backbone: ClaraBackbone, name: str, folder: Path, config: Back
     finally:
         settings.inference_mode, settings.base_model_name_or_path = before
     tensors = get_peft_model_state_dict(backbone.lm, adapter_name=name)
-    save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()},
-              str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
+    save_file(
+        {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
+        str(folder / "adapter_model.safetensors"),
+        metadata={"format": "pt"},
+    )
 
 
 def _swap(working: Path, target: Path) -> None:
@@ -224,7 +227,7 @@ def load_adapters(backbone: ClaraBackbone, folder: AdapterFolder, *, names: Sequ
         if not folder.has(name):
             raise ClaraError(f"{setting}: {folder.path} holds no adapter {name!r}, only {', '.join(folder.adapters)}")
         tensors = _load_tensors(folder.path / name / "adapter_model.safetensors")
-        result = set_peft_model_state_dict(backbone.lm, tensors, adapter_name=name)
+        result: Any = set_peft_model_state_dict(backbone.lm, tensors, adapter_name=name)
         missing = [key for key in result.missing_keys if f".{name}." in key]
         if missing or result.unexpected_keys:
             key = [*missing, *result.unexpected_keys][0]

@@ -134,7 +134,9 @@ def _convert_gguf(path: Path, dtype: torch.dtype) -> Path:
     if target.is_dir():
         return target
     if importlib.util.find_spec("gguf") is None:
-        raise ClaraError(f'model.init_args.backbone.name: reading {path.name} needs: pip install "clara-lightning[gguf]"')
+        raise ClaraError(
+            f'model.init_args.backbone.name: reading {path.name} needs: pip install "clara-lightning[gguf]"'
+        )
     from transformers import GgufConfig
 
     log.info("converting %s once; kept in %s", path.name, target)

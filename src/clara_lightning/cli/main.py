@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = list(sys.argv[1:] if argv is None else argv)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    _speak()
     try:
         return _run(args)
     except ClaraError as error:
@@ -69,6 +71,17 @@ def _run(args: list[str]) -> int:
     if verb not in VERBS:
         raise ClaraError(f"no such verb: {verb} (there are {', '.join([*TRAINER_VERBS, *VERBS])})")
     return VERBS[verb].run(args[1:])
+
+
+def _speak() -> None:
+    """Show what our own code logs, as plain lines on stderr."""
+    ours = logging.getLogger("clara_lightning")
+    if not ours.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        ours.addHandler(handler)
+        ours.setLevel(logging.INFO)
+        ours.propagate = False
 
 
 def _train(args: list[str]) -> int:

@@ -35,6 +35,7 @@ class ClaraCLI(LightningCLI):
         """Add the callback groups."""
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.set_defaults({"checkpoint.save_last": True, "checkpoint.every_n_train_steps": 50})
+        parser.set_defaults({"trainer.enable_model_summary": False})  # our own line says what is trained
         parser.add_lightning_class_args(AdapterExporter, "exporter")
         parser.add_lightning_class_args(CorpusEncoder, "encoder")
 
@@ -60,8 +61,8 @@ class ClaraCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
     def _loggers(self) -> list[Any]:
-        place = {"save_dir": str(self.run_folder), "name": "", "version": ""}
-        return [TensorBoardLogger(**place), CSVLogger(**place)]
+        folder = str(self.run_folder)
+        return [TensorBoardLogger(folder, name="", version=""), CSVLogger(folder, name="", version="")]
 
     def _parse_ckpt_path(self) -> None:
         """Read the stage of the checkpoint, and nothing else.
@@ -115,12 +116,17 @@ def run_trainer(args: ArgsType) -> ClaraCLI:
 
 def _calm() -> None:
     """Silence advice that does not apply here; what does apply is said by our own lines."""
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.INFO)
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
+        ".*LightningCLI's args parameter is intended.*",
         ".*does not have many workers.*",  # batches are lists of records: there is nothing to parallelise
         ".*is smaller than the logging interval.*",
         ".*`is_gradient_checkpointing` is deprecated.*",
         ".*Checkpoint directory .* exists and is not empty.*",
-        ".*in eval mode at the start of training.*",
+        ".*treespec, LeafSpec.*",
+        ".*overridden `transfer_batch_to_device`.*",
+        ".*`IterableDataset` has `__len__` defined.*",  # one process reads: the length is exact
+        ".*Total length of `DataLoader` across ranks is zero.*",  # a store that is finished already
     ):
         warnings.filterwarnings("ignore", message)

@@ -72,9 +72,7 @@ class GivenCandidates:
         width = max(memory.shape[0] for memory in memories)
         memory_BNLD = torch.stack([_pad_rows(memory, width) for memory in memories]).to(self.backbone.device)
         mask_BN = torch.tensor([[n < len(q.passages) for n in range(width)] for q in questions])
-        gold_BN = torch.tensor(
-            [[n < len(q.passages) and q.passages[n].gold for n in range(width)] for q in questions]
-        )
+        gold_BN = torch.tensor([[n < len(q.passages) and q.passages[n].gold for n in range(width)] for q in questions])
         keys = [[zlib.crc32(passage.content.encode()) for passage in question.passages] for question in questions]
         keys_BN = torch.tensor([line + [-1] * (width - len(line)) for line in keys])
         device = self.backbone.device

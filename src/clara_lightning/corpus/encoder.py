@@ -8,13 +8,13 @@ kill, the folder ends in the same bytes as after an undisturbed run.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from safetensors import safe_open
 from torch import Tensor
 
@@ -28,6 +28,8 @@ from clara_lightning.data.records import Document
 from clara_lightning.errors import ClaraError
 
 PLAN = "encoding.json"
+
+log = logging.getLogger(__name__)
 
 
 class CorpusEncoder(Callback):
@@ -59,10 +61,11 @@ class CorpusEncoder(Callback):
         complete = (self.store / MANIFEST).is_file()
         done = range(corpus.num_shards) if complete else finished_shards(self.store, corpus.num_shards)
         corpus.finished_shards = frozenset(done)
-        rank_zero_info(
-            f"{corpus.summary.documents} documents in {corpus.num_shards} shards, {len(corpus.finished_shards)} done"
-        )
-        if not trainer.is_global_zero or complete:
+        if not trainer.is_global_zero:
+            return
+        done_shards = len(corpus.finished_shards)
+        log.info("%d documents in %d shards, %d done", corpus.summary.documents, corpus.num_shards, done_shards)
+        if complete:
             return
         (self.store / "shards").mkdir(parents=True, exist_ok=True)
         write_json(self.store / PLAN, asdict(self._identity))
@@ -122,7 +125,9 @@ class CorpusEncoder(Callback):
             raise ClaraError("data.class_path must be clara_lightning.CorpusDataModule for clara predict")
         folder = getattr(pl_module, "parent", None)
         if folder is None:
-            raise ClaraError("model.init_args.init_from is required for clara predict: the trained compressor's adapters")
+            raise ClaraError(
+                "model.init_args.init_from is required for clara predict: the trained compressor's adapters"
+            )
         return corpus, folder
 
 
@@ -152,7 +157,9 @@ def finish_store(store: Path, identity: Identity, *, num_shards: int, index: Ind
     """
     done = finished_shards(store, num_shards)
     if len(done) < num_shards:
-        raise ClaraError(f"encoder.store: {store}: {num_shards - len(done)} shards are missing: run clara predict again")
+        raise ClaraError(
+            f"encoder.store: {store}: {num_shards - len(done)} shards are missing: run clara predict again"
+        )
     shards, cut = [], 0
     for number in range(num_shards):
         shard, shard_cut = _describe(store / "shards", shard_name(number))
@@ -162,7 +169,7 @@ def finish_store(store: Path, identity: Identity, *, num_shards: int, index: Ind
     build_index(LatentStore(store, manifest), index)
     manifest.write(store)
     (store / PLAN).unlink(missing_ok=True)
-    rank_zero_info(f"store {store}: {manifest.rows} documents, {cut} of them longer than the limit and cut")
+    log.info("store %s: %d documents, %d of them longer than the limit and cut", store, manifest.rows, cut)
 
 
 def _describe(folder: Path, name: str) -> tuple[Shard, int]:

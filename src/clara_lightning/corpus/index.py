@@ -121,10 +121,12 @@ def open_index(store: LatentStore, *, score: ScoreName) -> Index:
     return ScanIndex(store, score=score)
 
 
-def _flat_vectors(memory_NLD: Tensor) -> np.ndarray:  # type: ignore[type-arg]
+def _flat_vectors(memory_NLD: Tensor) -> np.ndarray:
     return F.normalize(memory_NLD.detach().float().flatten(1), dim=1).cpu().numpy()
 
 
 def _check_top_k(top_k: int, store: LatentStore) -> None:
     if not 1 <= top_k <= len(store):
-        raise ClaraError(f"top_k must be between 1 and the number of documents in the store ({len(store)}), got {top_k}")
+        raise ClaraError(
+            f"top_k must be between 1 and the number of documents in the store ({len(store)}), got {top_k}"
+        )

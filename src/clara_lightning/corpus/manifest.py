@@ -18,7 +18,7 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Shard:
-    """One pair of files: ``shards/NAME.safetensors`` (memory) and ``shards/NAME.parquet`` (id, title, text, metadata)."""
+    """Two files: ``shards/NAME.safetensors`` (memory), ``shards/NAME.parquet`` (id, title, text, metadata)."""
 
     name: str
     rows: int
@@ -85,7 +85,9 @@ class Manifest:
         """
         path = folder / MANIFEST
         if not path.is_file():
-            unfinished = "its encoding is not finished: run clara predict again" if folder.is_dir() else "no such folder"
+            unfinished = (
+                "its encoding is not finished: run clara predict again" if folder.is_dir() else "no such folder"
+            )
             raise ClaraError(f"{setting}: {folder} is no store ({unfinished})")
         try:
             values = json.loads(path.read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -68,7 +69,7 @@ class ShardReader:
     def __init__(self, folder: Path, shard: Shard) -> None:
         self.shard = shard
         self._text_path = folder / f"{shard.name}.parquet"
-        self._file = safe_open(str(folder / f"{shard.name}.safetensors"), framework="pt")
+        self._file: Any = safe_open(str(folder / f"{shard.name}.safetensors"), framework="pt")
         self._slice = self._file.get_slice("memory")
 
     def memory(self, rows: Sequence[int]) -> Tensor:
@@ -81,7 +82,8 @@ class ShardReader:
 
     def ids(self) -> list[str]:
         """The documents' ids."""
-        return pq.read_table(self._text_path, columns=["id"], memory_map=True).column("id").to_pylist()
+        column = pq.read_table(self._text_path, columns=["id"], memory_map=True).column("id")
+        return [str(name) for name in column.to_pylist()]
 
     def documents(self, rows: Sequence[int]) -> list[Document]:
         """Some rows' text, read from the row groups that hold them."""

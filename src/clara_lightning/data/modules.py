@@ -137,7 +137,8 @@ class ExamplesDataModule(LightningDataModule, ABC, Generic[Row, Example]):
     def _progress(self) -> tuple[int, int]:
         if self.trainer is None:
             return 0, 0
-        return self.trainer.current_epoch, self.trainer.fit_loop.epoch_loop.batch_progress.current.processed
+        batches: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        return self.trainer.current_epoch, batches.processed
 
 
 class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
@@ -309,5 +310,3 @@ def _asked(row: SCPExample, pair: QAPair) -> ReadingExample:
 def _all_pairs(pairs: Sequence[QAPair]) -> str:
     """All questions and answers of a document, as one turn (paper, section 3.1)."""
     return "\n".join(f"Question: {pair.question}\nAnswer: {pair.answer}" for pair in pairs)
-
-

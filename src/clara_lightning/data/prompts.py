@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -152,8 +152,10 @@ class PromptEncoder:
         slots = [False] * len(ids)
         for number, part in enumerate(prompt.background):
             gap = self._ids(self.template.separator) if number else []
-            is_memory = isinstance(part, MemorySlot)
-            piece = [self.pad_id] * self.memory_tokens if is_memory else self._ids(part)[: self.text_tokens]
+            if isinstance(part, MemorySlot):
+                piece, is_memory = [self.pad_id] * self.memory_tokens, True
+            else:
+                piece, is_memory = self._ids(part)[: self.text_tokens], False
             ids += gap + piece
             slots += [False] * len(gap) + [is_memory] * len(piece)
         ids += self._ids(after) + self._tail
@@ -194,7 +196,11 @@ def _render(tokenizer: PreTrainedTokenizerBase, system: str, *, answer: str | No
     if answer is not None:
         talk.append({"role": "assistant", "content": answer})
     # Models that can think aloud are asked not to; templates without that switch ignore it.
-    options = {"tokenize": False, "add_generation_prompt": answer is None, "enable_thinking": False}
+    options: dict[str, Any] = {
+        "tokenize": False,
+        "add_generation_prompt": answer is None,
+        "enable_thinking": False,
+    }
     try:
         return str(tokenizer.apply_chat_template([{"role": "system", "content": system}, *talk], **options))
     except Exception as error:  # a template without a system role raises what its author chose (jinja2 errors)

@@ -67,7 +67,9 @@ class StoreLibrary:
                 raise ClaraError(
                     f"{source}: question {question.id!r}: gold_ids: missing, but gold memory and Recall need them"
                 )
-            self._gold.append(list(store.rows_of(question.gold_ids, source=f"{source}: question {question.id!r}: gold_ids")))
+            self._gold.append(
+                list(store.rows_of(question.gold_ids, source=f"{source}: question {question.id!r}: gold_ids"))
+            )
 
     def gold(self, number: int) -> list[object]:
         """See :class:`Library`."""

@@ -17,6 +17,8 @@ from clara_lightning.corpus.index import open_index
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.data.records import Question
 from clara_lightning.evaluation.conditions import Library
+from clara_lightning.evaluation.results import RetrievalFigures
+from clara_lightning.objectives.metrics import RetrievalScores
 from clara_lightning.objectives.scores import score
 
 
@@ -103,3 +105,15 @@ def bm25_rank_passages(questions: Sequence[Question]) -> Ranking:
         (line,) = model.rank([question.question], depth=len(question.passages))
         keys.append(tuple((number, place) for place in line))
     return Ranking(tuple(keys))
+
+
+def retrieval_figures(ranking: Ranking, library: Library, *, cutoffs: Sequence[int]) -> RetrievalFigures:
+    """Recall at some ranks and MRR of a ranking against the gold documents."""
+    metric = RetrievalScores(top_k=cutoffs)
+    for number, keys in enumerate(ranking.keys):
+        gold = set(library.gold(number))
+        scores_BN = -torch.arange(len(keys), dtype=torch.float32).unsqueeze(0)
+        gold_BN = torch.tensor([[key in gold for key in keys]])
+        metric.update(scores_BN, gold_BN, num_gold_B=torch.tensor([len(gold)]))
+    values = {name: float(value) for name, value in metric.compute().items()}
+    return RetrievalFigures(recall={k: values[f"recall@{k}"] for k in cutoffs}, mrr=values["mrr"])

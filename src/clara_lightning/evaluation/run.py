@@ -29,17 +29,18 @@ from clara_lightning.evaluation.conditions import (
     fill,
 )
 from clara_lightning.evaluation.report import write_report
-from clara_lightning.evaluation.results import AnswerFigures, Prediction, Results, RetrievalFigures
+from clara_lightning.evaluation.results import AnswerFigures, Prediction, Results
 from clara_lightning.evaluation.retrieval import (
     Ranking,
     bm25_rank_passages,
     bm25_rank_store,
     rank_passages,
     rank_store,
+    retrieval_figures,
 )
 from clara_lightning.inference.pipeline import best_device
 from clara_lightning.objectives.losses import information_retained
-from clara_lightning.objectives.metrics import AnswerScores, RetrievalScores
+from clara_lightning.objectives.metrics import AnswerScores
 
 RANKS = 100
 
@@ -113,7 +114,10 @@ def evaluate_folder(settings: EvaluationSettings) -> Results:
         documents=len(store) if store is not None else None,
         answers=figures,
         information_retained=_retained(figures),
-        retrieval={name: _retrieval_figures(ranking, library, top_k) for name, ranking in rankings.items()},
+        retrieval={
+            name: retrieval_figures(ranking, library, cutoffs=sorted({1, 5, top_k}))
+            for name, ranking in rankings.items()
+        },
         seconds=round(time.monotonic() - started, 1),
     )
     write_report(out, results, predictions)
@@ -235,16 +239,3 @@ def _retained(figures: dict[Condition, AnswerFigures]) -> float:
             ce_text=figures["gold_text"].cross_entropy,
         )
     )
-
-
-def _retrieval_figures(ranking: Ranking, library: Library, top_k: int) -> RetrievalFigures:
-    """Recall and MRR of a ranking against the gold documents."""
-    cutoffs = tuple(sorted({1, 5, top_k}))
-    metric = RetrievalScores(top_k=cutoffs)
-    for number, keys in enumerate(ranking.keys):
-        gold = set(library.gold(number))
-        scores_BN = -torch.arange(len(keys), dtype=torch.float32).unsqueeze(0)
-        gold_BN = torch.tensor([[key in gold for key in keys]])
-        metric.update(scores_BN, gold_BN, num_gold_B=torch.tensor([len(gold)]))
-    values = {name: float(value) for name, value in metric.compute().items()}
-    return RetrievalFigures(recall={k: values[f"recall@{k}"] for k in cutoffs}, mrr=values["mrr"])

@@ -60,7 +60,12 @@ class ClaraPipeline:
 
     @classmethod
     def open(
-        cls, *, adapters: str | Path, store: str | Path, backbone: BackboneConfig | None = None, device: str | None = None
+        cls,
+        *,
+        adapters: str | Path,
+        store: str | Path,
+        backbone: BackboneConfig | None = None,
+        device: str | None = None,
     ) -> ClaraPipeline:
         """Load everything from disk.
 
@@ -94,9 +99,7 @@ class ClaraPipeline:
         ]
 
     @torch.no_grad()
-    def answer(
-        self, questions: Sequence[str], *, top_k: int | None = None, max_new_tokens: int = 32
-    ) -> list[Answer]:
+    def answer(self, questions: Sequence[str], *, top_k: int | None = None, max_new_tokens: int = 32) -> list[Answer]:
         """Answers from the memory of the best documents."""
         found = self.hits(questions, top_k=top_k)
         rows = found.rows_BK.tolist()
@@ -106,9 +109,7 @@ class ClaraPipeline:
         documents = [self.store.documents(line) for line in rows]
         return [
             Answer(question, text, tuple(Hit(d, s) for d, s in zip(line, scores, strict=True)))
-            for question, text, line, scores in zip(
-                questions, texts, documents, found.scores_BK.tolist(), strict=True
-            )
+            for question, text, line, scores in zip(questions, texts, documents, found.scores_BK.tolist(), strict=True)
         ]
 
     def _top_k(self, given: int | None) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -25,6 +26,8 @@ from clara_lightning.errors import ClaraError
 from clara_lightning.modules.schedule import ScheduleConfig, share_of_peak
 
 STAGE_KEY = "clara_stage"
+
+log = logging.getLogger(__name__)
 
 
 def adamw(params: Any) -> Optimizer:
@@ -121,6 +124,23 @@ class ClaraModule(LightningModule, ABC):
             self.take_over(self.parent)
         self.backbone.train_only(self.trained)
         self.backbone.train()
+
+    def on_fit_start(self) -> None:
+        """Say what is trained, and on what."""
+        if self.trainer.is_global_zero:
+            log.info(self.describe())
+
+    def describe(self) -> str:
+        """One line: stage, backbone, memory, adapters and their layers."""
+        trained = sum(p.numel() for p in self.backbone.parameters() if p.requires_grad)
+        memory = self.memory_config
+        layers = sorted(cast(Any, self.backbone.lm.peft_config[self.trained[0]]).target_modules)
+        return (
+            f"{type(self).__name__}: {self.backbone_config.name} in {self.backbone.causal_lm.dtype}; "
+            f"memory {memory.kind}, {memory.document_tokens} to {memory.tokens} tokens ({memory.compression_rate:g}x); "
+            f"training {', '.join(self.trained)}: {trained / 1e6:.1f} M parameters, "
+            f"LoRA rank {self.lora.rank} on {', '.join(layers)}"
+        )
 
     def configure_optimizers(self) -> Any:
         """One group for the adapters, one for memory tokens and calibration; warmup, then cosine."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
@@ -95,6 +95,7 @@ class SalientCompressor(ClaraModule):
 
     def on_fit_start(self) -> None:
         """Calibrate a new compressor's memory on the training documents."""
+        super().on_fit_start()
         if self.parent is None and self.trainer.ckpt_path is None:
             data = self.trainer.datamodule  # type: ignore[attr-defined]
             with self.backbone.evaluating():
@@ -124,7 +125,7 @@ class SalientCompressor(ClaraModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log ``val/loss`` (from memory), ``val/ce_*`` and ``val/information_retained``."""
-        sums = self.all_gather(self._sums).reshape(-1, len(CONDITIONS), 2).sum(0)
+        sums = cast(Tensor, self.all_gather(self._sums)).reshape(-1, len(CONDITIONS), 2).sum(0)
         ce = {name: (total / count).item() for name, (total, count) in zip(CONDITIONS, sums, strict=True)}
         self.log_dict({f"val/ce_{name}": value for name, value in ce.items()})
         self.log("val/loss", ce["memory"], prog_bar=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
@@ -91,9 +91,7 @@ class JointRAGModule(ClaraModule):
         if candidates == "search" and store is None:
             raise ClaraError("model.init_args.store is required when model.init_args.candidates is 'search'")
         if candidates == "search" and num_candidates < top_k:
-            raise ClaraError(
-                f"model.init_args.top_k must be <= num_candidates ({num_candidates}), got {top_k}"
-            )
+            raise ClaraError(f"model.init_args.top_k must be <= num_candidates ({num_candidates}), got {top_k}")
         super().__init__(
             backbone=backbone,
             init_from=init_from,
@@ -175,13 +173,11 @@ class JointRAGModule(ClaraModule):
         reading = self._read(batch)
         self._sums += torch.stack([reading.loss.sum_B.sum(), reading.loss.tokens_B.sum()])
         candidates = reading.candidates
-        self.ranking.update(
-            reading.scores_BN, candidates.gold_BN, candidates.mask_BN, num_gold_B=candidates.num_gold_B
-        )
+        self.ranking.update(reading.scores_BN, candidates.gold_BN, candidates.mask_BN, num_gold_B=candidates.num_gold_B)
 
     def on_validation_epoch_end(self) -> None:
         """Log ``val/loss``, ``val/recall@1``, ``val/recall@k`` and ``val/mrr``."""
-        total, count = self.all_gather(self._sums).reshape(-1, 2).sum(0)
+        total, count = cast(Tensor, self.all_gather(self._sums)).reshape(-1, 2).sum(0)
         self.log("val/loss", total / count, prog_bar=True)
         self.log_dict({f"val/{name}": value for name, value in self.ranking.compute().items()}, prog_bar=True)
 
