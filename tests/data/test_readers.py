@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from clara_lightning.data.readers import gold_document_id, read_documents, read_questions, read_scp
-from clara_lightning.data.records import Document, Passage, QAPair, Question, SCPExample
+from clara_lightning.data.readers import read_documents, read_questions, read_scp
+from clara_lightning.data.records import Document, Passage, QAPair, Question, SCPExample, content_id
 from clara_lightning.errors import ClaraError
 
 Reader = Callable[..., Iterator[Any]]
@@ -98,11 +98,11 @@ def test_questions_become_one_scp_example_for_each_gold_passage(tmp_path: Path) 
 
     assert list(read_scp(path)) == [
         SCPExample(
-            gold_document_id("Paris is a city."),
+            content_id("Paris is a city."),
             "Paris is a city.",
             (QAPair("Capital of France?", "Paris"), QAPair("What is Paris?", "a city")),
         ),
-        SCPExample(gold_document_id("Nile\nA river."), "Nile\nA river.", (QAPair("Longest river?", "Nile"),)),
+        SCPExample(content_id("Nile\n A river."), "Nile\n A river.", (QAPair("Longest river?", "Nile"),)),
     ]
 
 
@@ -117,8 +117,8 @@ def test_a_question_with_several_gold_passages_is_a_complex_pair_of_each(tmp_pat
 
     pair = QAPair("Capital of France?", "Paris", "complex")
     assert list(read_scp(path)) == [
-        SCPExample(gold_document_id("Paris is a city."), "Paris is a city.", (pair,)),
-        SCPExample(gold_document_id("France."), "France.", (pair,)),
+        SCPExample(content_id("Paris is a city."), "Paris is a city.", (pair,)),
+        SCPExample(content_id("France."), "France.", (pair,)),
     ]
 
 
@@ -248,3 +248,22 @@ def test_rows_are_read_only_when_they_are_asked_for(tmp_path: Path) -> None:
     assert next(documents).id == "d1"
     with pytest.raises(ClaraError, match=r"data\.jsonl:2: "):
         next(documents)
+
+
+def test_a_question_file_is_a_corpus_of_its_distinct_passages(tmp_path: Path) -> None:
+    rows = [
+        {"id": "1", "question": "Q?", "answers": ["a"], "passages": [{"id": "p", "text": "One.", "gold": True}]},
+        {
+            "id": "2",
+            "question": "R?",
+            "answers": ["b"],
+            "passages": [{"id": "p", "text": "One.", "gold": False}, {"title": "T", "text": "Two.", "gold": True}],
+        },
+    ]
+    path = tmp_path / "qa.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    documents = list(read_documents(path))
+
+    assert documents == [Document("p", "One."), Document(content_id("T\n Two."), "Two.", "T")]
+    assert list(read_questions(path))[1].gold_document_ids == (documents[1].id,)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from clara_lightning.data.readers import gold_document_id, read_questions, read_scp
-from clara_lightning.data.records import Passage, QAPair, Question, SCPExample
+from clara_lightning.data.readers import read_questions, read_scp
+from clara_lightning.data.records import Passage, QAPair, Question, SCPExample, content_id
 from clara_lightning.errors import ClaraError
 
 PRETRAINING: dict[str, Any] = {"data_type": "qa", "question": ["Q?", "R?"], "answers": ["a", "b"], "docs": ["Text."]}
@@ -101,7 +101,7 @@ def test_end_to_end_rows_become_supervision_for_their_gold_documents(tmp_path: P
 
     assert list(read_scp(path)) == [
         SCPExample("row-2", "Text.", (QAPair("Q?", "a"), QAPair("R?", "b"))),
-        SCPExample(gold_document_id("two"), "two", (QAPair("Q?", "a"),)),
+        SCPExample(content_id("two"), "two", (QAPair("Q?", "a"),)),
     ]
 
 

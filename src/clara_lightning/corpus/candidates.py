@@ -48,8 +48,7 @@ class CandidateSource(Protocol):
 class GivenCandidates:
     """The passages that come with each question.
 
-    Their memory is read from the store where the passage has an id and there is a store, else it is compressed on the
-    spot by the frozen compressor.
+    Their memory is read from the store where there is one, else it is compressed on the spot by the frozen compressor.
 
     Args:
         backbone: compresses.
@@ -81,8 +80,8 @@ class GivenCandidates:
         )
 
     def _memory(self, question: Question) -> Tensor:
-        ids = [passage.id for passage in question.passages if passage.id is not None]
-        if self.store is not None and len(ids) == len(question.passages):
+        if self.store is not None:
+            ids = [passage.document_id for passage in question.passages]
             source = f"question {question.id!r}: passages"
             return self.store.memory(self.store.rows_of(ids, source=source)).to(self.backbone.device)
         with self.backbone.evaluating():
@@ -110,7 +109,7 @@ class SearchedCandidates:
         rows = hits.rows_BK.tolist()
         device = query.memory_NLD.device
         memory_XLD = self.store.memory([row for line in rows for row in line]).to(device)
-        gold = [set(self.store.rows_of(q.gold_ids, source=f"question {q.id!r}: gold_ids")) for q in questions]
+        gold = [set(self.store.rows_of(q.gold_document_ids, source=f"question {q.id!r}: gold_ids")) for q in questions]
         gold_BN = torch.tensor([[row in wanted for row in line] for line, wanted in zip(rows, gold, strict=True)])
         return Candidates(
             memory_XLD.unflatten(0, (len(rows), self.num_candidates)),

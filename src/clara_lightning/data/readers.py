@@ -7,7 +7,6 @@ is left out.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
@@ -16,7 +15,7 @@ from typing import Any, TypeVar
 
 from clara_lightning.data import formats
 from clara_lightning.data.fields import RowError
-from clara_lightning.data.records import Document, PairKind, QAPair, Question, SCPExample
+from clara_lightning.data.records import Document, PairKind, QAPair, Question, SCPExample, content_id
 from clara_lightning.data.rows import RowSource, open_rows, parse_row
 from clara_lightning.errors import ClaraError
 
@@ -27,7 +26,7 @@ Convert = Callable[[Mapping[str, Any], int], Iterable[Record]]
 
 
 def read_documents(path: str | Path, *, skip_bad_rows: int = 0) -> Iterator[Document]:
-    """Read a corpus.
+    """Read a corpus: rows of documents, or of questions, whose distinct passages are the documents then.
 
     Args:
         path: a ``.jsonl``, ``.json`` (one object a line), ``.jsonl.gz`` or ``.parquet`` file, a folder written by
@@ -44,6 +43,13 @@ def read_documents(path: str | Path, *, skip_bad_rows: int = 0) -> Iterator[Docu
     seen: set[str] = set()
 
     def convert(row: Mapping[str, Any], number: int) -> list[Document]:
+        if row.get("text") is None and formats.is_question(row):
+            passages = [passage for question in formats.questions(row, number) for passage in question.passages]
+            if not passages:
+                raise RowError("passages: a question without any has no documents")
+            new = {passage.document_id: passage for passage in passages if passage.document_id not in seen}
+            seen.update(new)
+            return [Document(name, passage.text, passage.title) for name, passage in new.items()]
         document = formats.document(row)
         if document.id in seen:
             raise RowError(f"id: {document.id!r} is the id of an earlier document")
@@ -102,14 +108,6 @@ def read_scp(path: str | Path, *, skip_bad_rows: int = 0) -> Iterator[SCPExample
     return chain(_read(path, convert, skip_bad_rows=skip_bad_rows), gathered.examples())
 
 
-def gold_document_id(content: str) -> str:
-    """The id of the example that :func:`read_scp` makes for a gold passage.
-
-    It depends on the passage's content alone: ids of questions repeat in real data, and passages often have none.
-    """
-    return f"gold-{hashlib.blake2b(content.encode(), digest_size=8).hexdigest()}"
-
-
 class _GoldDocuments:
     """The distinct gold passages of a file's questions, each with its questions as pairs."""
 
@@ -126,7 +124,7 @@ class _GoldDocuments:
 
     def examples(self) -> Iterator[SCPExample]:
         for content, pairs in self._pairs.items():
-            yield SCPExample(id=gold_document_id(content), document=content, pairs=tuple(pairs))
+            yield SCPExample(id=content_id(content), document=content, pairs=tuple(pairs))
 
 
 def _read(path: str | Path, convert: Convert[Record], *, skip_bad_rows: int) -> Iterator[Record]:

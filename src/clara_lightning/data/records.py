@@ -6,6 +6,7 @@ files; nothing else parses JSON rows.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -42,6 +43,11 @@ class Passage:
         """What the compressor reads: the title, where there is one, and the text."""
         return titled(self.title, self.text)
 
+    @property
+    def document_id(self) -> str:
+        """Its id as a document of a corpus: its own, or one that depends on its content alone."""
+        return self.id or content_id(self.content)
+
 
 @dataclass(frozen=True)
 class Question:
@@ -58,6 +64,11 @@ class Question:
     answers: tuple[str, ...]
     passages: tuple[Passage, ...] = ()
     gold_ids: tuple[str, ...] = ()
+
+    @property
+    def gold_document_ids(self) -> tuple[str, ...]:
+        """Where the answer is in a corpus: ``gold_ids``, or without them the ids of the gold passages."""
+        return self.gold_ids or tuple(dict.fromkeys(p.document_id for p in self.passages if p.gold))
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,11 @@ class SCPExample:
     pairs: tuple[QAPair, ...]
     paraphrase: str | None = None
     teacher: str | None = None
+
+
+def content_id(content: str) -> str:
+    """An id for a passage without one; equal content, equal id."""
+    return f"passage-{hashlib.blake2b(content.encode(), digest_size=8).hexdigest()}"
 
 
 def titled(title: str, text: str) -> str:

@@ -51,7 +51,7 @@ class Library(Protocol):
 
 
 class StoreLibrary:
-    """A store; gold documents are named by ``gold_ids``.
+    """A store; gold documents are those of ``Question.gold_document_ids``.
 
     Args:
         store: the corpus.
@@ -63,12 +63,12 @@ class StoreLibrary:
         self.store = store
         self._gold: list[list[object]] = []
         for question in questions:
-            if not question.gold_ids:
+            if not question.gold_document_ids:
                 raise ClaraError(
                     f"{source}: question {question.id!r}: gold_ids: missing, but gold memory and Recall need them"
                 )
             self._gold.append(
-                list(store.rows_of(question.gold_ids, source=f"{source}: question {question.id!r}: gold_ids"))
+                list(store.rows_of(question.gold_document_ids, source=f"{source}: question {question.id!r}: gold_ids"))
             )
 
     def gold(self, number: int) -> list[object]:
