@@ -114,6 +114,8 @@ class ClaraBackbone(nn.Module):
         )
         self._layers = lora_layers(self.lm)
         self._special_ids = torch.tensor(sorted(set(tokenizer.all_special_ids)), dtype=torch.long)
+        # What the weights come with (repetition penalty, sampling) would join in where we leave something open.
+        self.causal_lm.generation_config = GenerationConfig()
         if gradient_checkpointing:
             self._enable_gradient_checkpointing()
 
@@ -143,7 +145,13 @@ class ClaraBackbone(nn.Module):
         return cast(MemoryHead, self.heads[adapter])
 
     def use_adapter(self, name: str | None) -> AbstractContextManager[None]:
-        """Scope in which the adapter ``name`` (``None``: the bare backbone) is active."""
+        """Scope in which the adapter ``name`` (``None``: the bare backbone) is active.
+
+        Raises:
+            ValueError: there is no such adapter; PEFT's layers would pass over it in silence.
+        """
+        if name is not None and name not in self.adapters:
+            raise ValueError(f"no adapter {name!r}, only {', '.join(self.adapters)}")
         return use_adapter(self._layers, name)
 
     @contextmanager
@@ -169,8 +177,12 @@ class ClaraBackbone(nn.Module):
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
-    def tokenize(self, texts: Sequence[str], *, padding_side: str = "left") -> Tokens:
-        """Token ids of texts, cut at the document length and padded; special tokens as the tokenizer adds them."""
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
+        """Token ids of texts, cut at the document length; special tokens as the tokenizer adds them.
+
+        Padding stands on the left, whatever side the tokenizer prefers: between a text and its memory tokens it would
+        take up room in a sliding attention window (Mistral, Gemma), which counts places and not positions.
+        """
         limit = self.memory_config.document_tokens
         rows = self._token_rows(texts)
         cut = [row[:limit] for row in rows]
@@ -178,7 +190,7 @@ class ClaraBackbone(nn.Module):
         ids = torch.full((len(cut), width), pad_token_id(self.tokenizer))
         attention = torch.zeros(len(cut), width, dtype=torch.bool)
         for index, row in enumerate(cut):
-            place = slice(width - len(row), width) if padding_side == "left" else slice(0, len(row))
+            place = slice(width - len(row), width)
             ids[index, place] = torch.tensor(row, dtype=torch.long)
             attention[index, place] = True
         ordinary = attention & ~torch.isin(ids, self._special_ids)
@@ -186,15 +198,19 @@ class ClaraBackbone(nn.Module):
         return Tokens(ids.to(self.device), attention.to(self.device), ordinary.to(self.device), num_cut)
 
     def _token_rows(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text; a leading space gives the first word the token that it has inside a sentence."""
-        return list(self.tokenizer([f" {text}" for text in texts])["input_ids"]) if texts else []
+        """Token ids of each text; a leading space gives the first word the token that it has inside a sentence.
 
-    def read(self, texts: Sequence[str], *, adapter: str, padding_side: str = "left") -> Compressed:
+        A text that spells a special token (``</s>``) gets the tokens of its letters, never that token.
+        """
+        rows = self.tokenizer([f" {text}" for text in texts], split_special_tokens=True)["input_ids"] if texts else []
+        return list(rows)
+
+    def read(self, texts: Sequence[str], *, adapter: str) -> Compressed:
         """Read texts followed by memory tokens, through the trunk alone (no LM head).
 
         A text's memory depends on that text alone: neither on its batch nor on padding (to rounding).
         """
-        tokens = self.tokenize(texts, padding_side=padding_side)
+        tokens = self.tokenize(texts)
         head = self.head(adapter)
         hidden_NSD, anchor_NLD, weights_NL = self._trunk_over(tokens, head, adapter)
         text_NTD, memory_NLD = hidden_NSD.split([tokens.ids_NT.shape[1], head.config.tokens], dim=1)
@@ -249,9 +265,15 @@ class ClaraBackbone(nn.Module):
         Args:
             batch: encoded prompts, on any device.
             memory_XLD: one memory per slot, over all prompts in order ``(X, L, D)`` (or any shape of as many values).
+
+        Raises:
+            ValueError: there are more or fewer memory vectors than places for them.
         """
         embeddings_BTD = self.embed(batch.ids.to(self.device))
-        if memory_XLD is None or not bool(batch.slots.any()):
+        places, given = int(batch.slots.sum()), 0 if memory_XLD is None else memory_XLD.numel() // self.hidden_size
+        if places != given:
+            raise ValueError(f"the prompts have places for {places} memory vectors, got {given}")
+        if memory_XLD is None:
             return embeddings_BTD
         inputs_XLD = (memory_XLD.float() + self.head(COMPRESSOR).centre_D).to(embeddings_BTD.dtype)
         return embeddings_BTD.masked_scatter(batch.slots.to(self.device).unsqueeze(-1), inputs_XLD)
@@ -280,7 +302,7 @@ class ClaraBackbone(nn.Module):
 
     def logits(self, hidden_XD: Tensor) -> Tensor:
         """The LM head on chosen positions, with the scaling and soft cap that some families apply after it."""
-        config = self.causal_lm.config
+        config = self.causal_lm.config.get_text_config()
         logits_XV: Tensor = self.causal_lm.get_output_embeddings()(hidden_XD)
         logits_XV = logits_XV * (getattr(config, "logit_scale", None) or 1.0)  # Cohere
         logits_XV = logits_XV / (getattr(config, "logits_scaling", None) or 1.0)  # Granite

@@ -20,10 +20,11 @@ from typing import Any
 import torch
 import yaml
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from clara_lightning.backbone.adapters import COMPRESSOR, QUERY_REASONER, LoraSettings
+from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER, LoraSettings
 from clara_lightning.backbone.backbone import ClaraBackbone, embedding_table
 from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
 from clara_lightning.backbone.memory import MemoryConfig
@@ -107,17 +108,25 @@ class AdapterFolder:
                 lora=LoraSettings(**values["lora"]),
                 prompt=PromptTemplate(**values["prompt"]),
                 stage=values["stage"],
-                adapters=tuple(values["adapters"]),
+                adapters=_known_adapters(values["adapters"]),
                 retrieval=RetrievalConfig(**values["retrieval"]),
                 fingerprint=values["fingerprint"],
                 parent=values["parent"],
             )
-        except (KeyError, TypeError, yaml.YAMLError) as error:
+        except (KeyError, TypeError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ClaraError(f"{header}: not a valid header: {' '.join(str(error).split())}") from error
 
     def has(self, adapter: str) -> bool:
         """Whether the folder holds ``adapter``."""
         return adapter in self.adapters
+
+
+def _known_adapters(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, each of which is also a folder's name: nothing else may stand there, least of all ``..``."""
+    unknown = [name for name in names if name not in (COMPRESSOR, GENERATOR, QUERY_REASONER)]
+    if unknown or not names:
+        raise TypeError(f"adapters: {unknown[0]!r} is unknown" if unknown else "adapters: none")
+    return tuple(names)
 
 
 def architecture_of(model: ClaraBackbone) -> dict[str, Any]:
@@ -126,7 +135,7 @@ def architecture_of(model: ClaraBackbone) -> dict[str, Any]:
     return {
         "model_type": config.model_type,
         "hidden_size": model.hidden_size,
-        "num_hidden_layers": config.num_hidden_layers,
+        "num_hidden_layers": config.get_text_config().num_hidden_layers,
         "vocab_size": embedding_table(model.causal_lm).weight.shape[0],
     }
 
@@ -227,20 +236,30 @@ def load_adapters(backbone: ClaraBackbone, folder: AdapterFolder, *, names: Sequ
         if not folder.has(name):
             raise ClaraError(f"{setting}: {folder.path} holds no adapter {name!r}, only {', '.join(folder.adapters)}")
         tensors = _load_tensors(folder.path / name / "adapter_model.safetensors")
-        result: Any = set_peft_model_state_dict(backbone.lm, tensors, adapter_name=name)
+        try:
+            result: Any = set_peft_model_state_dict(backbone.lm, tensors, adapter_name=name)
+        except RuntimeError as error:  # a tensor of another shape
+            raise ClaraError(f"{setting}: {folder.path}/{name} does not fit: {' '.join(str(error).split())}") from error
         missing = [key for key in result.missing_keys if f".{name}." in key]
         if missing or result.unexpected_keys:
             key = [*missing, *result.unexpected_keys][0]
             raise ClaraError(f"{setting}: {folder.path}/{name} does not fit the adapter's settings (first: {key})")
         if name in backbone.heads:
             own = {key.removeprefix(f"{name}."): value for key, value in heads.items() if key.startswith(f"{name}.")}
-            backbone.heads[name].load_state_dict(own)
+            try:
+                backbone.heads[name].load_state_dict(own)
+            except RuntimeError as error:
+                reason = " ".join(str(error).split())
+                raise ClaraError(f"{setting}: {folder.path / MEMORY_FILE} does not fit {name}: {reason}") from error
 
 
 def _load_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ClaraError(f"{path}: missing from the adapter folder")
-    return load_file(str(path))
+    try:
+        return load_file(str(path))
+    except SafetensorError as error:
+        raise ClaraError(f"{path}: no readable safetensors file: {error}") from error
 
 
 def build_from_folder(

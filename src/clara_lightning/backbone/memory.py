@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,9 @@ class MemoryConfig:
     kind: MemoryKind = "anchors"
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(MemoryKind):
+            kinds = ", ".join(get_args(MemoryKind))
+            raise ClaraError(f"model.init_args.memory must be one of {kinds}, got {self.kind!r}")
         if self.tokens < 1:
             raise ClaraError(f"model.init_args.memory_tokens must be >= 1, got {self.tokens}")
         if self.document_tokens < self.tokens:

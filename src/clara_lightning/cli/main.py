@@ -86,11 +86,22 @@ def _speak() -> None:
 
 def _train(args: list[str]) -> int:
     from jsonargparse import ArgumentError
+    from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
     from clara_lightning.cli.trainer import run_trainer
 
     try:
         run_trainer(args)
-    except ArgumentError as error:
-        raise ClaraError(str(error)) from error
+    except (ArgumentError, MisconfigurationException, ValueError) as error:
+        mistake = _mistake_in(error)
+        if mistake is None and not isinstance(error, ArgumentError | MisconfigurationException):
+            raise
+        raise mistake or ClaraError(str(error)) from error
     return 0
+
+
+def _mistake_in(error: BaseException | None) -> ClaraError | None:
+    """Our own error, where jsonargparse has wrapped what a constructor raised."""
+    while error is not None and not isinstance(error, ClaraError):
+        error = error.__cause__ or error.__context__
+    return error

@@ -11,14 +11,17 @@ import torch
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from clara_lightning.corpus.encoder import CorpusEncoder
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import STAGE_KEY, ClaraModule, check_stage
 from clara_lightning.modules.exporter import AdapterExporter
+from clara_lightning.modules.metrics_file import MetricsFile
 
 VERBS = ("fit", "validate", "test", "predict")
+
+log = logging.getLogger(__name__)
 
 
 class ClaraCLI(LightningCLI):
@@ -27,8 +30,8 @@ class ClaraCLI(LightningCLI):
     - A checkpoint given with ``--ckpt_path`` never changes the configuration: of another stage, it is refused.
     - ``fit`` writes one run folder (``trainer.default_root_dir``): config, checkpoints, adapters, metrics. A folder
       that holds a run is only touched to resume it.
-    - Callbacks that every run needs are groups of their own (``checkpoint``, ``exporter``, ``encoder``), so that a
-      list of callbacks in a configuration does not replace them.
+    - Callbacks that every run needs are groups of their own (``checkpoint``, ``exporter``, ``metrics``, ``encoder``),
+      so that a list of callbacks in a configuration does not replace them.
     """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -37,32 +40,30 @@ class ClaraCLI(LightningCLI):
         parser.set_defaults({"checkpoint.save_last": True, "checkpoint.every_n_train_steps": 50})
         parser.set_defaults({"trainer.enable_model_summary": False})  # our own line says what is trained
         parser.add_lightning_class_args(AdapterExporter, "exporter")
+        parser.add_lightning_class_args(MetricsFile, "metrics")
         parser.add_lightning_class_args(CorpusEncoder, "encoder")
 
     def before_instantiate_classes(self) -> None:
         """Refuse what would overwrite a run, before anything is touched."""
         settings = self.config[self.subcommand]
-        self.run_folder = Path(settings.trainer.default_root_dir or f"runs/{settings.model.class_path.split('.')[-1]}")
+        self.run_folder = _run_folder(settings)
         settings.trainer.default_root_dir = str(self.run_folder)
-        holds_run = (self.run_folder / "checkpoints").exists()
+        holds_run = any(_checkpoint_folder(settings).glob("*.ckpt"))
         if self.subcommand == "fit" and holds_run and not settings.ckpt_path:
             raise ClaraError(
                 f"trainer.default_root_dir: {self.run_folder} already holds a run: "
                 "resume it with --ckpt_path last, or choose another folder"
             )
         if self.subcommand == "fit" and settings.checkpoint.dirpath is None:
-            settings.checkpoint.dirpath = str(self.run_folder / "checkpoints")
+            settings.checkpoint.dirpath = str(_checkpoint_folder(settings))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer that logs into the run folder, where the configuration does not say otherwise."""
         logger = self._get(self.config, "trainer.logger")
         if logger is None or logger is True:
-            kwargs["logger"] = self._loggers() if self.subcommand == "fit" else False
+            folder = str(self.run_folder)
+            kwargs["logger"] = TensorBoardLogger(folder, name="", version="") if self.subcommand == "fit" else False
         return super().instantiate_trainer(**kwargs)
-
-    def _loggers(self) -> list[Any]:
-        folder = str(self.run_folder)
-        return [TensorBoardLogger(folder, name="", version=""), CSVLogger(folder, name="", version="")]
 
     def _parse_ckpt_path(self) -> None:
         """Read the stage of the checkpoint, and nothing else.
@@ -75,16 +76,11 @@ class ClaraCLI(LightningCLI):
         if not path:
             return
         if path == "last":
-            path = Path(settings.trainer.default_root_dir or "") / "checkpoints" / "last.ckpt"
-            if not path.is_file():
+            path = _newest_checkpoint(_checkpoint_folder(settings))
+            settings.ckpt_path = str(path) if path else None
+            if path is None:
                 return  # nothing to resume yet: the run starts
-            settings.ckpt_path = str(path)
-        if not Path(path).is_file():
-            raise ClaraError(f"--ckpt_path: no such file: {path}")
-        try:
-            checkpoint = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
-        except Exception as error:  # torch raises what unpickling and the zip reader raise
-            raise ClaraError(f"--ckpt_path: {path} is no checkpoint: {' '.join(str(error).split())[:200]}") from error
+        checkpoint = _open_checkpoint(Path(path))
         check_stage(checkpoint.get(STAGE_KEY), settings.model.class_path.split(".")[-1])
 
 
@@ -112,6 +108,36 @@ def run_trainer(args: ArgsType) -> ClaraCLI:
         parser_kwargs={"parser_mode": "omegaconf", "exit_on_error": False},
         args=args,
     )
+
+
+def _run_folder(settings: Any) -> Path:
+    return Path(settings.trainer.default_root_dir or f"runs/{settings.model.class_path.split('.')[-1]}")
+
+
+def _checkpoint_folder(settings: Any) -> Path:
+    return Path(settings.checkpoint.dirpath or _run_folder(settings) / "checkpoints")
+
+
+def _newest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that can be read: where the temporary folder is on another disk, a kill can cut one short."""
+    for path in sorted(folder.glob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        try:
+            _open_checkpoint(path)
+        except ClaraError as error:
+            log.warning("%s; going back to an earlier one", error)
+        else:
+            return path
+    return None
+
+
+def _open_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint, its tensors left on disk."""
+    if not path.is_file():
+        raise ClaraError(f"--ckpt_path: no such file: {path}")
+    try:
+        return torch.load(path, weights_only=True, map_location="cpu", mmap=True)  # type: ignore[no-any-return]
+    except Exception as error:  # torch raises what unpickling and the zip reader raise
+        raise ClaraError(f"--ckpt_path: {path} is no checkpoint: {' '.join(str(error).split())[:200]}") from error
 
 
 def _calm() -> None:

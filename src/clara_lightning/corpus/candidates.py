@@ -62,11 +62,6 @@ class GivenCandidates:
     @torch.no_grad()
     def __call__(self, questions: Sequence[Question], query: Compressed) -> Candidates:
         """See :class:`CandidateSource`."""
-        for question in questions:
-            if not question.passages:
-                raise ClaraError(
-                    f"question {question.id!r}: passages: model.init_args.candidates is 'given', but it has none"
-                )
         memories = [self._memory(question) for question in questions]
         width = max(memory.shape[0] for memory in memories)
         memory_BNLD = torch.stack([_pad_rows(memory, width) for memory in memories]).to(self.backbone.device)
@@ -118,6 +113,35 @@ class SearchedCandidates:
             torch.tensor([len(wanted) for wanted in gold]).to(device),
             hits.rows_BK,
         )
+
+
+def check_given(questions: Sequence[Question], store: LatentStore | None, *, top_k: int) -> None:
+    """Find, before training, a question whose candidates do not suffice or are not in the store.
+
+    Raises:
+        ClaraError: naming the question.
+    """
+    for question in questions:
+        if len(question.passages) < top_k:
+            found = f"{len(question.passages)} passages" if question.passages else "none, and candidates is 'given'"
+            raise ClaraError(f"model.init_args.top_k is {top_k}, but question {question.id!r}: passages: has {found}")
+        if store is not None:
+            ids = [passage.document_id for passage in question.passages]
+            store.rows_of(ids, source=f"question {question.id!r}: passages")
+
+
+def check_search(questions: Sequence[Question], store: LatentStore, *, num_candidates: int) -> None:
+    """Find, before training, that the store is too small or that a gold document is not in it.
+
+    Raises:
+        ClaraError: naming the setting, or the question.
+    """
+    if num_candidates > len(store):
+        raise ClaraError(
+            f"model.init_args.num_candidates must be <= {len(store)}, the documents of the store, got {num_candidates}"
+        )
+    for question in questions:
+        store.rows_of(question.gold_document_ids, source=f"question {question.id!r}: gold_ids")
 
 
 def _pad_rows(memory_NLD: Tensor, width: int) -> Tensor:

@@ -59,18 +59,21 @@ class CorpusEncoder(Callback):
         if found is not None:
             _refuse_other(self.store, found, self._identity)
         complete = (self.store / MANIFEST).is_file()
+        if complete:
+            _refuse_other_index(self.store, self.index)
         done = range(corpus.num_shards) if complete else finished_shards(self.store, corpus.num_shards)
         corpus.finished_shards = frozenset(done)
+        trainer.strategy.barrier("store folder compared")  # before the first process writes into it
         if not trainer.is_global_zero:
             return
         done_shards = len(corpus.finished_shards)
         log.info("%d documents in %d shards, %d done", corpus.summary.documents, corpus.num_shards, done_shards)
         if complete:
+            (self.store / PLAN).unlink(missing_ok=True)  # a kill right after the manifest leaves it
             return
-        (self.store / "shards").mkdir(parents=True, exist_ok=True)
+        self.store.mkdir(parents=True, exist_ok=True)
         write_json(self.store / PLAN, asdict(self._identity))
-        if len(corpus.finished_shards) == corpus.num_shards:  # killed after the last shard: nothing to predict
-            finish_store(self.store, self._identity, num_shards=corpus.num_shards, index=self.index)
+        (self.store / "shards").mkdir(exist_ok=True)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make sure that the loaded weights are those of the fingerprint."""
@@ -109,10 +112,15 @@ class CorpusEncoder(Callback):
         )
         self._documents, self._memory, self._cut = {}, {}, 0
 
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Build the index and write the manifest, once every process has written its shards."""
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Build the index and write the manifest, once every process has written its shards.
+
+        Not ``on_predict_end``, which a process that has nothing left to encode does not reach.
+        """
+        if stage != "predict" or self._identity is None or self.store is None:
+            return
         trainer.strategy.barrier("shards written")
-        if trainer.is_global_zero and self._identity is not None and self.store is not None:
+        if trainer.is_global_zero and not (self.store / MANIFEST).is_file():
             corpus = trainer.datamodule  # type: ignore[attr-defined]
             finish_store(self.store, self._identity, num_shards=corpus.num_shards, index=self.index)
         trainer.strategy.barrier("store finished")
@@ -185,7 +193,9 @@ def _read_plan(store: Path) -> Identity | None:
     if (store / MANIFEST).is_file():
         return Manifest.read(store, setting="encoder.store").identity
     if not (store / PLAN).is_file():
-        if store.exists() and any(store.iterdir()):
+        if store.exists() and not store.is_dir():
+            raise ClaraError(f"encoder.store: {store} is a file: choose another folder")
+        if store.exists() and any(path.name != f".{PLAN}.tmp" for path in store.iterdir()):
             raise ClaraError(f"encoder.store: {store} is not empty and no store: choose another folder")
         return None
     try:
@@ -202,3 +212,9 @@ def _refuse_other(store: Path, found: Identity, wanted: Identity) -> None:
                 f"encoder.store: {store} was begun with {key} {value}, this run has {other}: "
                 "choose another folder or delete it"
             )
+
+
+def _refuse_other_index(store: Path, wanted: IndexKind) -> None:
+    found = Manifest.read(store, setting="encoder.store").index
+    if found != wanted:
+        raise ClaraError(f"encoder.index is {wanted}, but {store} is finished with a {found} index: delete it first")

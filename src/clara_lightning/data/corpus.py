@@ -65,6 +65,7 @@ class CorpusDataModule(LightningDataModule):
         self.skip_bad_rows = skip_bad_rows
         self.summary = CorpusSummary(0, "")
         self.finished_shards: frozenset[int] = frozenset()
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # there may be fewer shards than processes
 
     def setup(self, stage: str) -> None:
         """Read every document once: a mistake in the last line is found before the first is encoded."""
@@ -88,8 +89,8 @@ class CorpusDataModule(LightningDataModule):
         """Batches of the shards that this process has to encode."""
         trainer = self.trainer
         rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        mine = [n for n in range(rank, self.num_shards, world_size) if n not in self.finished_shards]
-        return DataLoader(_ShardBatches(self, frozenset(mine)), batch_size=None)
+        missing = [n for n in range(self.num_shards) if n not in self.finished_shards]
+        return DataLoader(_ShardBatches(self, frozenset(missing[rank::world_size])), batch_size=None)
 
     def batches(self, shards: frozenset[int]) -> Iterator[CorpusBatch]:
         """All batches of some shards, in order."""

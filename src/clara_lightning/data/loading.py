@@ -18,8 +18,9 @@ class BatchLoader(Generic[Row, Example]):
     Everything random (order, and what is drawn for a row) depends on ``(seed, epoch, row)`` alone: not on what was
     drawn before, nor on the number of devices. Global batch ``i`` of an epoch is cut into one piece a rank.
 
-    Lightning asks a loader for its state when it saves a checkpoint and gives it back before the first batch of a
-    resumed run; that state is the number of batches of the epoch that training has finished.
+    A resumed run goes on after the last finished batch: the place is read from the trainer's own progress when an epoch
+    begins. (Lightning would hand over a loader's ``state_dict``, but not where ``configure_optimizers`` asked for
+    ``estimated_stepping_batches``: that sets up the loader before the checkpoint is read.)
 
     Args:
         rows: the records, in memory.
@@ -54,7 +55,6 @@ class BatchLoader(Generic[Row, Example]):
         self.rank = rank
         self.world_size = world_size
         self._progress = progress
-        self._skip = 0
 
     def __len__(self) -> int:
         step = self.batch_size * self.world_size
@@ -63,24 +63,22 @@ class BatchLoader(Generic[Row, Example]):
         return -(-len(self.rows) // step)
 
     def __iter__(self) -> Iterator[list[Example]]:
-        epoch = self._progress()[0] if self.shuffle else 0
+        epoch, finished = self._progress() if self.shuffle else (0, 0)
         order = list(range(len(self.rows)))
         if self.shuffle:
             random.Random(f"{self.seed}-{epoch}").shuffle(order)
-        first, self._skip = self._skip, 0
         step = self.batch_size * self.world_size
-        for number in range(first, len(self)):
+        for number in range(finished % len(self), len(self)):
             chosen = order[number * step : (number + 1) * step][self.rank :: self.world_size]
             if chosen:
                 yield [self._example(index, epoch) for index in chosen]
 
     def state_dict(self) -> dict[str, Any]:
-        """How many batches of the running epoch are behind us."""
-        return {"finished": self._progress()[1]}
+        """Nothing; that there is a state tells Lightning that a run may be resumed within an epoch."""
+        return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Skip the batches that an earlier run finished; a finished epoch leaves nothing to skip."""
-        self._skip = int(state["finished"]) % len(self)
+        """Nothing to load."""
 
     def _example(self, index: int, epoch: int) -> Example:
         return self.make_example(self.rows[index], random.Random(f"{self.seed}-{epoch}-{index}"))

@@ -185,6 +185,13 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
     def setup(self, stage: str) -> None:
         """Read the files; validation asks, so it keeps the rows that have a pair."""
         super().setup(stage)
+        if self.shares["paraphrase"] == 0:
+            for row in self.train_rows:
+                if not row.pairs:
+                    raise ClaraError(
+                        f"{self.train_path}: row {row.id!r}: it has a paraphrase alone, "
+                        "and data.init_args.paraphrase_share is 0"
+                    )
         self.val_rows = [row for row in self.val_rows if row.pairs]
 
     def documents(self) -> list[str]:

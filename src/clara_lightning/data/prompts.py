@@ -61,14 +61,16 @@ class Prompt:
     """One request to the generator.
 
     Attributes:
-        text: user text with one ``{background}`` left open.
+        text: user text with one ``{background}`` left open, and ``{question}`` where there is a question.
         background: what stands there, in order: :data:`MEMORY` or a document's text.
         answer: the target, or ``None`` when it is to be generated.
+        question: what stands at ``{question}``.
     """
 
     text: str
     background: tuple[Background, ...] = ()
     answer: str | None = None
+    question: str | None = None
 
 
 class PromptBatch(NamedTuple):
@@ -111,7 +113,8 @@ class PromptEncoder:
         self.text_tokens = text_tokens
         self.pad_id = pad_token_id(tokenizer)
         head, tail, end = _frame(tokenizer, template)
-        self._head, self._tail, self._end = self._ids(head), self._ids(tail), self._ids(end)[:1]
+        self._head, self._tail, self._end = (self._ids(text, special=True) for text in (head, tail, end))
+        self._end = self._end[:1]
 
     @property
     def stop_ids(self) -> list[int]:
@@ -121,7 +124,7 @@ class PromptEncoder:
 
     def ask(self, question: str, background: Sequence[Background], *, answer: str | None = None) -> Prompt:
         """The request that puts ``question`` to the given background."""
-        return Prompt(self.template.question.replace("{question}", question), tuple(background), answer)
+        return Prompt(self.template.question, tuple(background), answer, question)
 
     def encode(self, prompts: Sequence[Prompt], *, padding_side: str = "right") -> PromptBatch:
         """Tokenize and pad; the answer, where there is one, ends with the end-of-turn token.
@@ -147,7 +150,9 @@ class PromptEncoder:
         return batch
 
     def _row(self, prompt: Prompt) -> tuple[list[int], list[bool], list[int]]:
-        before, _, after = prompt.text.partition("{background}")
+        before, _, after = prompt.text.partition("{background}")  # before the question, which may spell the mark too
+        if prompt.question is not None:
+            before, after = (part.replace("{question}", prompt.question) for part in (before, after))
         ids = self._head + self._ids(before)
         slots = [False] * len(ids)
         for number, part in enumerate(prompt.background):
@@ -164,8 +169,12 @@ class PromptEncoder:
         labels = [IGNORED] * len(ids) + answer
         return ids + answer, slots + [False] * len(answer), labels
 
-    def _ids(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+    def _ids(self, text: str, *, special: bool = False) -> list[int]:
+        """Token ids; text from outside that spells a special token (end of turn) gets the tokens of its letters."""
+        if not text:
+            return []
+        encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=not special)
+        return list(encoded["input_ids"])
 
 
 def pad_token_id(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -202,9 +211,11 @@ def _render(tokenizer: PreTrainedTokenizerBase, system: str, *, answer: str | No
         "enable_thinking": False,
     }
     try:
-        return str(tokenizer.apply_chat_template([{"role": "system", "content": system}, *talk], **options))
+        text = str(tokenizer.apply_chat_template([{"role": "system", "content": system}, *talk], **options))
+        if system.strip() in text:  # some templates pass over a role that they do not know
+            return text
     except Exception as error:  # a template without a system role raises what its author chose (jinja2 errors)
         if "jinja2" not in type(error).__module__:
             raise
-        talk[0] = {"role": "user", "content": f"{system}\n\n{_CONTENT}"}
-        return str(tokenizer.apply_chat_template(talk, **options))
+    talk[0] = {"role": "user", "content": f"{system}\n\n{_CONTENT}"}
+    return str(tokenizer.apply_chat_template(talk, **options))

@@ -26,7 +26,8 @@ from clara_lightning.corpus.manifest import write_json
 from clara_lightning.demo.dataset import write_demo_data
 from clara_lightning.errors import ClaraError
 
-QUESTIONS = 64
+QUESTIONS = 48
+PASSAGES = 600
 STAMPS = "stamps"
 FAST = {"size": 80, "steps": 2, "questions": 4}
 
@@ -112,7 +113,7 @@ def _check_folder(out: Path) -> None:
 
 
 def _stages(folders: DemoFolders, *, fast: bool) -> list[Stage]:
-    size = FAST["size"] if fast else 800
+    size = FAST["size"] if fast else PASSAGES
     limit = str(FAST["questions"] if fast else QUESTIONS)
     short = ("--trainer.max_steps", str(FAST["steps"]), "--trainer.val_check_interval", "1") if fast else ()
     few = (*short, "--data.init_args.max_val_rows", limit) if fast else ()

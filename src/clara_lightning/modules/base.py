@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy, Strategy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -110,6 +111,7 @@ class ClaraModule(LightningModule, ABC):
         if hasattr(self, "backbone"):
             return
         _refuse_low_precision(str(self.trainer.precision))
+        _refuse_sharding(self.trainer.strategy)
         model, tokenizer = load_pretrained(self.backbone_config)
         self.backbone = ClaraBackbone(
             model,
@@ -236,6 +238,14 @@ def _inherit_backbone(parent: AdapterFolder | None, given: BackboneConfig) -> Ba
     if parent is None or given.name is not None:
         return given
     return replace(given, name=parent.backbone["name"], revision=given.revision or parent.backbone["revision"])
+
+
+def _refuse_sharding(strategy: Strategy) -> None:
+    """Without ``fully_shard`` each process would train adapters of its own, with nothing exchanged."""
+    if isinstance(strategy, (FSDPStrategy, ModelParallelStrategy)):
+        raise ClaraError(
+            f"trainer.strategy: {type(strategy).__name__} is not supported yet: use ddp (configs/hardware/ddp.yaml)"
+        )
 
 
 def _refuse_low_precision(precision: str) -> None:

@@ -15,7 +15,7 @@ from clara_lightning.backbone.folder import AdapterFolder
 from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.backbone.memory import MemoryKind
 from clara_lightning.data.corpus import CorpusBatch
-from clara_lightning.data.modules import ReadingExample
+from clara_lightning.data.modules import QADataModule, ReadingExample
 from clara_lightning.data.prompts import MEMORY, Background, Prompt, PromptTemplate
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import ClaraModule, adamw
@@ -92,6 +92,13 @@ class SalientCompressor(ClaraModule):
     def take_over(self, parent: AdapterFolder) -> None:
         """Load both adapters."""
         self.load_adapters(parent, (COMPRESSOR, GENERATOR))
+
+    def setup(self, stage: str) -> None:
+        """Refuse the data of stage 3."""
+        if isinstance(self.trainer.datamodule, QADataModule):  # type: ignore[attr-defined]
+            raise ClaraError(
+                "data.class_path must be clara_lightning.SCPDataModule or InstructDataModule for SalientCompressor"
+            )
 
     def on_fit_start(self) -> None:
         """Calibrate a new compressor's memory on the training documents."""

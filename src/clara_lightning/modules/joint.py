@@ -14,9 +14,17 @@ from clara_lightning.backbone.backbone import AnswerLoss
 from clara_lightning.backbone.folder import AdapterFolder, RetrievalConfig, fingerprint
 from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.backbone.memory import MemoryKind
-from clara_lightning.corpus.candidates import Candidates, CandidateSource, GivenCandidates, SearchedCandidates
+from clara_lightning.corpus.candidates import (
+    Candidates,
+    CandidateSource,
+    GivenCandidates,
+    SearchedCandidates,
+    check_given,
+    check_search,
+)
 from clara_lightning.corpus.index import open_index
 from clara_lightning.corpus.store import LatentStore
+from clara_lightning.data.modules import ExamplesDataModule, QADataModule
 from clara_lightning.data.prompts import MEMORY, PromptTemplate
 from clara_lightning.data.records import Question
 from clara_lightning.errors import ClaraError
@@ -112,6 +120,7 @@ class JointRAGModule(ClaraModule):
         self.select = StraightThroughTopK(k=top_k, temperature=temperature, noise=noise, estimator=estimator)
         self.ranking = RetrievalScores(top_k=(1, top_k))
         self._source: CandidateSource | None = None
+        self._store: LatentStore | None = None
 
     @property
     def adapters(self) -> Sequence[str]:
@@ -136,12 +145,27 @@ class JointRAGModule(ClaraModule):
         else:
             self.backbone.start_query_reasoner()
 
+    def setup(self, stage: str) -> None:
+        """Open the store, and look through the questions: a mistake in the last one is found before the first step."""
+        if self.store_path and self._store is None:
+            self._store = LatentStore.open(self.store_path, setting="model.init_args.store")
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if not isinstance(data, ExamplesDataModule):
+            return  # a DataModule of the user's own
+        if not isinstance(data, QADataModule):
+            raise ClaraError("data.class_path must be clara_lightning.QADataModule for JointRAGModule")
+        questions = [*data.train_rows, *data.val_rows]
+        if self.candidates == "given":
+            check_given(questions, self._store, top_k=self.top_k)
+        elif self._store is not None:
+            check_search(questions, self._store, num_candidates=self.num_candidates)
+
     def configure_model(self) -> None:
-        """Build the backbone, and open the store."""
+        """Build the backbone, and compare the store with the compressor."""
         if hasattr(self, "backbone"):
             return
-        store = LatentStore.open(self.store_path, setting="model.init_args.store") if self.store_path else None
         super().configure_model()
+        store = self._store
         if store is not None:
             store.require(
                 fingerprint=fingerprint(self.backbone),

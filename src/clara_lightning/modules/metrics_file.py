@@ -1,0 +1,94 @@
+"""``metrics.csv``: every logged step of a run, also across kills and resumes."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+Row = dict[str, str]
+
+
+class MetricsFile(Callback):
+    """Keeps ``RUN/metrics.csv``: epoch, step and what was logged, one row a step; does nothing outside ``clara fit``.
+
+    Lightning's ``CSVLogger`` deletes the file when a run is resumed, holds back up to 100 rows, and gets a step's row
+    after the step's checkpoint is written, so a kill in between would leave a hole. Here a row is on disk before the
+    checkpoint of its step, and a resumed run takes up the file at its own step.
+
+    Args:
+        name: name of the file inside the run folder.
+    """
+
+    def __init__(self, name: str = "metrics.csv") -> None:
+        self.name = name
+        self._rows: list[Row] = []
+        self._columns: list[str] = []
+        self._last_step = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the rows of the steps that are done, and no others."""
+        path = self._path(trainer)
+        self._last_step = trainer.global_step
+        rows = _read(path) if self._last_step and path.is_file() else []
+        self._rows = [row for row in rows if int(row["step"]) < self._last_step]
+        self._columns = _columns(self._rows)
+        if trainer.is_global_zero:
+            self._write(path)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write what a step of training logged."""
+        done = trainer.global_step != self._last_step  # a batch that only accumulates gradients is no step
+        self._last_step = trainer.global_step
+        if done and trainer.global_step % trainer.log_every_n_steps == 0:
+            self._add(trainer, "train/")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what a validation during training logged."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._add(trainer, "val/")
+
+    def _add(self, trainer: Trainer, prefix: str) -> None:
+        # Reading the metrics may reduce them over processes: every process reads, the first writes.
+        logged = sorted(trainer.callback_metrics.items())
+        values = {name: repr(float(value)) for name, value in logged if name.startswith(prefix)}
+        if not values or not trainer.is_global_zero:
+            return
+        row = {"epoch": str(trainer.current_epoch), "step": str(trainer.global_step - 1), **values}
+        self._rows.append(row)
+        path = self._path(trainer)
+        if not row.keys() <= set(self._columns):
+            self._columns = _columns(self._rows)
+            self._write(path)
+            return
+        with path.open("a", encoding="utf-8", newline="") as file:
+            csv.DictWriter(file, self._columns, lineterminator="\n").writerow(row)
+
+    def _write(self, path: Path) -> None:
+        """Write the whole file by rename: at the start, and for a new column."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        working = path.with_name(f".{path.name}.tmp")
+        with working.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, self._columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self._rows)
+        working.replace(path)
+
+    def _path(self, trainer: Trainer) -> Path:
+        return Path(trainer.default_root_dir) / self.name
+
+
+def _columns(rows: list[Row]) -> list[str]:
+    names = sorted({name for row in rows for name in row} - {"epoch", "step"})
+    return ["epoch", "step", *names]
+
+
+def _read(path: Path) -> list[Row]:
+    """Complete rows; a line that a kill cut short is left out."""
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1].splitlines()
+    return [{name: value for name, value in row.items() if value} for row in csv.DictReader(whole)]

@@ -1,0 +1,242 @@
+"""Tiny random models of several families, made in code, with a tokenizer that is made in code too.
+
+Nothing here needs a network. ``tests/backbone/two_processes.py`` loads this file by its path, so the builders are plain
+functions; tests reach them through the fixtures at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    MistralConfig,
+    Phi3Config,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+)
+
+from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER, LoraSettings
+from clara_lightning.backbone.backbone import ClaraBackbone
+from clara_lightning.backbone.memory import MemoryConfig, MemoryKind
+from clara_lightning.data.prompts import PromptTemplate
+from clara_lightning.data.records import Document, Passage, Question
+
+Chat = Literal["system", "no_system", "none"]
+FAMILIES = ("llama", "mistral", "phi3", "qwen3", "gemma3")
+KINDS: tuple[MemoryKind, ...] = ("published", "calibrated", "anchors")
+ALL_ADAPTERS = (COMPRESSOR, GENERATOR, QUERY_REASONER)
+
+# Of different lengths; the last is longer than 32 tokens, so it is cut where ``document_tokens`` is 32.
+DOCUMENTS = (
+    "Paris is the capital of France.",
+    "Rome lies on the river Tiber, and is the capital of Italy.",
+    "Oslo.",
+    "The longest river of Egypt is the Nile, which flows north through eleven countries, past Khartoum and Cairo, "
+    "and reaches the sea in a wide delta east of Alexandria, where most of the people of Egypt live.",
+)
+QUESTIONS = ("What is the capital of France?", "Which river does Rome lie on?", "Where is Oslo?")
+
+_TURNS = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+_REFUSAL = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+SPECIAL = ("<s>", "</s>", "<pad>", "<|im_start|>", "<|im_end|>")
+
+
+def make_tokenizer(*, chat: Chat = "system", bos: bool = True, pad: bool = True) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer of 320 tokens.
+
+    Args:
+        chat: with a chat template that takes a system role, one that raises on it, or without a template.
+        bos: whether there is a BOS token; it is then put before every text, and stands in the template too.
+        pad: whether there is a pad token.
+    """
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    core.train_from_iterator([" ".join((*DOCUMENTS, *QUESTIONS))] * 3, trainer)
+    if bos:
+        core.post_processor = processors.Sequence(
+            [
+                processors.ByteLevel(trim_offsets=False),
+                processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)]),
+            ]
+        )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        bos_token="<s>" if bos else None,
+        eos_token="</s>",
+        pad_token="<pad>" if pad else None,
+        additional_special_tokens=["<|im_start|>", "<|im_end|>"],
+    )
+    if chat != "none":
+        template = ("{{ bos_token }}" if bos else "") + _TURNS
+        tokenizer.chat_template = template if chat == "system" else _REFUSAL + template
+    return tokenizer
+
+
+def make_config(family: str, *, vocab_size: int) -> PreTrainedConfig:
+    """Two layers of width 32; the sliding windows are shorter than most of the documents."""
+    shared: dict[str, Any] = dict(  # noqa: C408
+        vocab_size=vocab_size,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=1024,
+        initializer_range=0.2,  # large enough for every part of the model to matter
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=2,
+    )
+    match family:
+        case "llama":
+            return LlamaConfig(**shared, tie_word_embeddings=True)
+        case "mistral":
+            return MistralConfig(**shared, sliding_window=8)
+        case "phi3":
+            return Phi3Config(**shared)
+        case "qwen3":
+            return Qwen3Config(**shared, head_dim=8)
+        case "gemma3":
+            kinds = ["sliding_attention", "full_attention"]
+            return Gemma3TextConfig(
+                **shared, head_dim=8, sliding_window=8, layer_types=kinds, final_logit_softcapping=3.0
+            )
+    raise ValueError(f"no such family: {family}")
+
+
+def make_model(family: str, *, vocab_size: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> PreTrainedModel:
+    """A random causal LM, the same for the same arguments, in evaluation mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(make_config(family, vocab_size=vocab_size), attn_implementation="sdpa")
+    return model.to(dtype).eval()
+
+
+def make_backbone(
+    family: str = "llama",
+    *,
+    kind: MemoryKind = "anchors",
+    tokens: int = 4,
+    document_tokens: int = 32,
+    adapters: Sequence[str] = (COMPRESSOR, GENERATOR),
+    dtype: torch.dtype = torch.float32,
+    dropout: float = 0.0,
+    gradient_checkpointing: bool = False,
+    chat: Chat = "system",
+    bos: bool = True,
+    pad: bool = True,
+    prompt: PromptTemplate | None = None,
+    fresh: bool = False,
+) -> ClaraBackbone:
+    """A tiny backbone in evaluation mode.
+
+    Args:
+        fresh: leave the adapters at their start, where they change nothing, and the memory uncalibrated. By default
+            every adapter has random weights of its own, and the memory is calibrated on ``DOCUMENTS``.
+    """
+    tokenizer = make_tokenizer(chat=chat, bos=bos, pad=pad)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        backbone = ClaraBackbone(
+            make_model(family, vocab_size=len(tokenizer), dtype=dtype),
+            tokenizer,
+            memory=MemoryConfig(tokens=tokens, document_tokens=document_tokens, kind=kind),
+            lora=LoraSettings(rank=2, alpha=4, dropout=dropout),
+            prompt=prompt or PromptTemplate(),
+            adapters=adapters,
+            gradient_checkpointing=gradient_checkpointing,
+        )
+        if not fresh:
+            with torch.no_grad():
+                for name, value in backbone.lm.named_parameters():
+                    if "lora_B" in name:
+                        value.normal_(std=0.1)
+                for head in backbone.heads.values():
+                    head.tokens_LD.add_(torch.randn_like(head.tokens_LD), alpha=0.1)
+            backbone.eval().calibrate(DOCUMENTS, QUESTIONS)
+    return backbone.eval()
+
+
+# --- records --------------------------------------------------------------------------------------------------------
+
+
+def make_documents(count: int) -> list[Document]:
+    """Documents of different lengths; no two are equal."""
+    return [
+        Document(id=f"d{n}", text=f"Town {n} sells {'much ' * (n % 4)}salt.", title=f"Town {n}") for n in range(count)
+    ]
+
+
+def make_question(number: int = 0, *, gold: int = 1, others: int = 3) -> Question:
+    """A question with ``gold`` gold passages (their text starts with "gold") after ``others`` others."""
+    passages = [Passage(text=f"other {number}.{n}", gold=False) for n in range(others)]
+    passages += [Passage(text=f"gold {number}.{n}", gold=True) for n in range(gold)]
+    return Question(
+        id=f"q{number}",
+        question=f"Question {number}?",
+        answers=(f"answer {number}", "second"),
+        passages=tuple(passages),
+    )
+
+
+# --- fixtures -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone() -> Callable[..., ClaraBackbone]:
+    """:func:`make_backbone`: a new backbone for every call."""
+    return make_backbone
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer() -> Callable[..., PreTrainedTokenizerFast]:
+    """:func:`make_tokenizer`."""
+    return make_tokenizer
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Callable[..., PreTrainedModel]:
+    """:func:`make_model`."""
+    return make_model
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny Llama and its tokenizer, for ``backbone.name``; not to be changed."""
+    folder = tmp_path_factory.mktemp("tiny") / "llama"
+    tokenizer = make_tokenizer()
+    make_model("llama", vocab_size=len(tokenizer)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def documents() -> list[str]:
+    """Texts of different lengths; one is longer than ``document_tokens``."""
+    return list(DOCUMENTS)
+
+
+@pytest.fixture
+def questions() -> list[str]:
+    """Questions about them."""
+    return list(QUESTIONS)

@@ -1,0 +1,240 @@
+"""Stage 3 through the command line: what is trained, where candidates come from, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+WEIGHTS = "adapter_model.safetensors"
+STILL = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", 0.0)
+
+
+def metrics(run: Path, name: str) -> list[float]:
+    with (run / "metrics.csv").open(encoding="utf-8") as file:
+        return [float(row[name]) for row in csv.DictReader(file) if row[name]]
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two safetensors files hold the same tensors, bit by bit."""
+    first, second = load_file(one), load_file(other)
+    assert first and first.keys() == second.keys()
+    return all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def heads(adapters: Path, name: str) -> dict[str, torch.Tensor]:
+    tensors = load_file(adapters / "memory_tokens.safetensors")
+    return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+
+
+def write_questions(path: Path, questions: Path, **changes: Any) -> Path:
+    rows = [json.loads(line) | changes for line in questions.read_text(encoding="utf-8").splitlines()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def fingerprint(adapters: Path) -> str:
+    return str(yaml.safe_load((adapters / "clara.yaml").read_text(encoding="utf-8"))["fingerprint"])
+
+
+def test_the_compressor_stays_as_it_was_bit_by_bit(compressor: Path, joint: Path) -> None:
+    assert same(compressor / "compressor" / WEIGHTS, joint / "compressor" / WEIGHTS)
+    assert fingerprint(compressor) == fingerprint(joint)
+    before, after = heads(compressor, "compressor"), heads(joint, "compressor")
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_generator_and_query_reasoner_change(compressor: Path, joint: Path) -> None:
+    assert not same(compressor / "generator" / WEIGHTS, joint / "generator" / WEIGHTS)
+    assert not same(compressor / "compressor" / WEIGHTS, joint / "query_reasoner" / WEIGHTS)
+    assert not torch.equal(heads(compressor, "compressor")["tokens_LD"], heads(joint, "query_reasoner")["tokens_LD"])
+
+
+def test_the_query_reasoner_starts_as_a_copy_of_the_compressor(
+    commands: Any, clara: Any, compressor: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+
+    assert clara(*commands.fit_joint(run, compressor, *STILL, "--trainer.max_steps", 1)).code == 0
+
+    assert same(run / "adapters" / "query_reasoner" / WEIGHTS, compressor / "compressor" / WEIGHTS)
+    copied, own = heads(run / "adapters", "query_reasoner"), heads(compressor, "compressor")
+    assert copied.keys() == own.keys()
+    assert all(torch.equal(value, copied[name]) for name, value in own.items())
+
+
+def test_a_second_joint_training_goes_on_with_the_trained_query_reasoner(
+    commands: Any, clara: Any, joint: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+
+    assert clara(*commands.fit_joint(run, joint, *STILL, "--trainer.max_steps", 1)).code == 0
+
+    assert same(run / "adapters" / "query_reasoner" / WEIGHTS, joint / "query_reasoner" / WEIGHTS)
+
+
+def test_validation_logs_loss_recall_and_mrr(joint_run: Path) -> None:
+    for name in ("val/loss", "val/recall@1", "val/recall@2", "val/mrr"):
+        assert all(math.isfinite(value) for value in metrics(joint_run, name))
+    assert len(metrics(joint_run, "val/mrr")) == 1
+    assert 0 <= metrics(joint_run, "val/recall@1")[0] <= metrics(joint_run, "val/recall@2")[0] <= 1
+
+
+def test_the_adapters_remember_score_and_number_of_documents(joint: Path) -> None:
+    header = yaml.safe_load((joint / "clara.yaml").read_text(encoding="utf-8"))
+
+    assert header["retrieval"] == {"score": "maxsim", "top_k": 2}
+    assert header["stage"] == "JointRAGModule"
+
+
+def test_given_candidates_from_the_store_train_like_those_compressed_on_the_spot(
+    commands: Any, clara: Any, compressor: Path, joint_run: Path, store: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+
+    assert clara(*commands.fit_joint(run, compressor, "--model.store", store)).code == 0
+
+    # The store rounds memory to bfloat16, whose relative step is 2 ** -8.
+    assert metrics(run, "train/loss") == pytest.approx(metrics(joint_run, "train/loss"), abs=2e-3)
+    assert metrics(run, "val/recall@2") == metrics(joint_run, "val/recall@2")
+
+
+def test_passages_without_an_id_are_found_in_a_store_of_the_same_questions(
+    commands: Any, clara: Any, compressor: Path, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in commands.files.questions.read_text(encoding="utf-8").splitlines()]
+    for row in rows:
+        del row["gold_ids"]
+        row["passages"] = [{key: p[key] for key in ("title", "text", "gold")} for p in row["passages"]]
+    questions = tmp_path / "qa.jsonl"
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    store, run = tmp_path / "store", tmp_path / "run"
+    data = ("--data.train", questions, "--data.val", questions)
+    assert clara(*commands.predict(store, compressor, "--data.documents", questions)).code == 0
+
+    search = ("--model.candidates", "search", "--model.num_candidates", 4)
+    assert clara(*commands.fit_joint(run, compressor, *data, "--model.store", store, *search)).code == 0
+
+    assert 0 <= metrics(run, "val/mrr")[0] <= 1
+
+
+def test_search_takes_candidates_from_the_whole_store(
+    commands: Any, clara: Any, compressor: Path, store: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    questions = write_questions(tmp_path / "qa.jsonl", commands.files.questions, passages=[])
+    data = ("--data.train", questions, "--data.val", questions)
+    search = ("--model.store", store, "--model.candidates", "search", "--model.num_candidates", 40)
+
+    assert clara(*commands.fit_joint(run, compressor, *data, *search)).code == 0
+
+    assert metrics(run, "val/mrr")[0] > 0  # all 40 documents are candidates, so gold is always found
+
+
+def test_search_without_gold_trains_and_says_that_recall_is_unknown(
+    commands: Any, clara: Any, compressor: Path, store: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    questions = write_questions(tmp_path / "qa.jsonl", commands.files.questions, passages=[], gold_ids=[])
+    data = ("--data.train", questions, "--data.val", questions)
+    search = ("--model.store", store, "--model.candidates", "search", "--model.num_candidates", 4)
+
+    assert clara(*commands.fit_joint(run, compressor, *data, *search)).code == 0
+
+    assert len(metrics(run, "train/loss")) == 4
+    assert all(math.isnan(metrics(run, name)[0]) for name in ("val/recall@1", "val/recall@2", "val/mrr"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--model.candidates", "search"),
+            "model.init_args.store is required when model.init_args.candidates is 'search'",
+        ),
+        (
+            ("--model.candidates", "search", "--model.store", "STORE", "--model.num_candidates", 3, "--model.top_k", 4),
+            "model.init_args.top_k must be <= num_candidates (3), got 4",
+        ),
+        (
+            ("--model.candidates", "search", "--model.store", "STORE", "--model.num_candidates", 41),
+            "model.init_args.num_candidates must be <= 40, the documents of the store, got 41",
+        ),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_before_anything_is_written(
+    options: tuple[object, ...],
+    message: str,
+    commands: Any,
+    clara: Any,
+    compressor: Path,
+    store: Path,
+    tmp_path: Path,
+) -> None:
+    run = tmp_path / "run"
+
+    refused = clara(*commands.fit_joint(run, compressor, *(store if each == "STORE" else each for each in options)))
+
+    assert refused.mistake == message
+    assert not (run / "adapters").exists() and not (run / "checkpoints").exists()
+
+
+def test_more_documents_than_a_question_has_candidates_are_refused(
+    commands: Any, clara: Any, compressor: Path, tmp_path: Path
+) -> None:
+    refused = clara(*commands.fit_joint(tmp_path / "run", compressor, "--model.top_k", 5))
+
+    assert refused.mistake == "model.init_args.top_k is 5, but question 'q0': passages: has 4 passages"
+
+
+def test_a_store_of_another_compressor_is_refused_with_both_fingerprints(
+    commands: Any, clara: Any, compressor: Path, store: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    assert clara(*commands.fit_compressor(other, "--trainer.max_steps", 1)).code == 0
+
+    refused = clara(*commands.fit_joint(tmp_path / "run", other / "adapters", "--model.store", store))
+
+    assert refused.mistake.startswith("model.init_args.store: ")
+    assert fingerprint(compressor)[:16] in refused.mistake
+    assert fingerprint(other / "adapters")[:16] in refused.mistake
+
+
+def test_a_question_without_passages_is_refused_where_candidates_are_given(
+    commands: Any, clara: Any, compressor: Path, tmp_path: Path
+) -> None:
+    questions = write_questions(tmp_path / "qa.jsonl", commands.files.questions, passages=[])
+
+    refused = clara(*commands.fit_joint(tmp_path / "run", compressor, "--data.train", questions))
+
+    assert "question 'q0': passages: has none, and candidates is 'given'" in refused.mistake
+
+
+def test_a_gold_document_that_is_not_in_the_store_is_refused_before_training(
+    commands: Any, clara: Any, compressor: Path, store: Path, tmp_path: Path
+) -> None:
+    questions = write_questions(tmp_path / "qa.jsonl", commands.files.questions, gold_ids=["elsewhere"])
+    search = ("--model.store", store, "--model.candidates", "search", "--data.val", questions)
+
+    refused = clara(*commands.fit_joint(tmp_path / "run", compressor, *search))
+
+    assert refused.mistake == f"question 'q0': gold_ids: document 'elsewhere' is not in the store {store}"
+
+
+@pytest.mark.parametrize("stage", ["compressor", "joint"])
+def test_the_data_of_another_stage_are_refused(
+    stage: str, commands: Any, clara: Any, compressor: Path, tmp_path: Path
+) -> None:
+    fit = {
+        "compressor": [*commands.fit_compressor(tmp_path / "run"), "--data", "clara_lightning.QADataModule"],
+        "joint": [*commands.fit_joint(tmp_path / "run", compressor), "--data", "clara_lightning.InstructDataModule"],
+    }[stage]
+
+    assert clara(*fit).mistake.startswith("data.class_path must be clara_lightning.")

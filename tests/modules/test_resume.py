@@ -1,0 +1,134 @@
+"""A killed ``clara fit`` that is resumed ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LEARNING = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", 0.01)  # so that every step differs
+
+KILLER = """
+import os, signal
+from lightning.pytorch import Callback
+
+class KillAt(Callback):
+    def __init__(self, hook: str, step: int) -> None:
+        def kill(trainer, *args, **kwargs):
+            if trainer.global_step == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+        setattr(self, hook, kill)
+"""
+
+
+def rows_of(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open(encoding="utf-8") as file:
+        return [{name: value for name, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(commands: Any, run_here: Callable[..., int], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert run_here(*commands.fit_compressor(run, *LEARNING)) == 0
+    return run
+
+
+@pytest.mark.parametrize(
+    ("hook", "step"),
+    [
+        pytest.param("on_train_batch_start", 3, id="in the middle of an epoch"),
+        pytest.param("on_validation_batch_start", 4, id="in the validation after an epoch, which has a checkpoint"),
+        pytest.param("on_train_batch_start", 5, id="in the second epoch"),
+        pytest.param("on_fit_end", 8, id="after the last step"),
+    ],
+)
+def test_a_run_killed_and_resumed_has_the_metrics_and_the_adapters_of_an_undisturbed_run(
+    hook: str,
+    step: int,
+    commands: Any,
+    clara: Any,
+    start_clara: Any,
+    bytes_of: Any,
+    undisturbed: Path,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "killer.py").write_text(KILLER, encoding="utf-8")
+    run = tmp_path / "run"
+    fit = commands.fit_compressor(run, *LEARNING)
+    killer = ("--trainer.callbacks", "killer.KillAt", "--trainer.callbacks.hook", hook)
+    killed = start_clara(*fit, *killer, "--trainer.callbacks.step", step, path=tmp_path)
+    _, errors = killed.communicate(timeout=240)
+    assert killed.returncode == -signal.SIGKILL, errors
+    assert rows_of(run) == rows_of(undisturbed)[: len(rows_of(run))]
+
+    assert clara(*fit, "--ckpt_path", "last").code == 0
+
+    assert rows_of(run) == rows_of(undisturbed)
+    assert bytes_of(run / "adapters") == bytes_of(undisturbed / "adapters")
+
+
+def test_a_run_killed_at_any_moment_keeps_every_step_once(
+    commands: Any, clara: Any, start_clara: Any, kill_when: Any, undisturbed: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    fit = commands.fit_compressor(run, *LEARNING)
+    kill_when(start_clara(*fit), (run / "checkpoints" / "last.ckpt").exists)
+
+    assert clara(*fit, "--ckpt_path", "last").code == 0
+
+    assert rows_of(run) == rows_of(undisturbed)
+
+
+def test_resume_of_a_run_that_never_began_starts_it(commands: Any, clara: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+
+    assert clara(*commands.fit_compressor(run, "--trainer.max_steps", 1), "--ckpt_path", "last").code == 0
+
+    assert (run / "adapters" / "clara.yaml").is_file()
+
+
+def test_a_folder_that_holds_a_run_is_refused_without_ckpt_path(
+    commands: Any, clara: Any, compressor_run: Path, bytes_of: Any
+) -> None:
+    before = bytes_of(compressor_run)
+
+    refused = clara(*commands.fit_compressor(compressor_run))
+
+    assert "already holds a run" in refused.mistake and "--ckpt_path last" in refused.mistake
+    assert bytes_of(compressor_run) == before
+
+
+def test_a_checkpoint_of_another_stage_is_refused(
+    commands: Any, clara: Any, compressor_run: Path, compressor: Path, bytes_of: Any, tmp_path: Path
+) -> None:
+    before, run = bytes_of(compressor_run), tmp_path / "run"
+    checkpoint = compressor_run / "checkpoints" / "last.ckpt"
+
+    refused = clara(*commands.fit_joint(run, compressor), "--ckpt_path", checkpoint)
+
+    assert refused.mistake == (
+        "--ckpt_path: the checkpoint is of SalientCompressor, this run trains JointRAGModule; "
+        "to start from an earlier stage set model.init_args.init_from to its adapter folder"
+    )
+    assert bytes_of(compressor_run) == before
+    assert not run.exists()
+
+
+def test_a_last_checkpoint_that_a_kill_cut_short_is_passed_over(
+    commands: Any, clara: Any, undisturbed: Path, compressor_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert clara(*commands.fit_compressor(run, *LEARNING, "--trainer.max_steps", 4)).code == 0
+    last = run / "checkpoints" / "last.ckpt"
+    os.truncate(last, last.stat().st_size // 2)
+
+    resumed = clara(*commands.fit_compressor(run, *LEARNING), "--ckpt_path", "last")
+
+    assert resumed.code == 0
+    assert f"{last} is no checkpoint" in resumed.err
+    assert [row["step"] for row in rows_of(run)] == [row["step"] for row in rows_of(undisturbed)]
