@@ -1,4 +1,7 @@
-"""Fixtures for the whole way through: data files, configurations, the command line, and one trained run."""
+"""Fixtures for tests that go the whole way: data files, the command line, and one run of every stage.
+
+The tiny models themselves are in ``tests/conftest.py``.
+"""
 
 from __future__ import annotations
 
@@ -91,50 +94,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     )
 
 
-@pytest.fixture(scope="session")
-def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that transformers loads: a random Llama of two layers and a tokenizer of whole words."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    texts = [content(document(n)) + question(n)["question"] for n in range(144)]
-    tokenizer = Tokenizer(models.BPE(unk_token=None))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    from tokenizers import decoders
-
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.train_from_iterator(
-        texts,
-        trainers.BpeTrainer(
-            vocab_size=512,
-            special_tokens=["<s>", "</s>", "<pad>"],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
-    )
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(fast),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        bos_token_id=0,
-        eos_token_id=1,
-        pad_token_id=2,
-        tie_word_embeddings=True,
-    )
-    folder = tmp_path_factory.mktemp("model")
-    LlamaForCausalLM(config).save_pretrained(folder)
-    fast.save_pretrained(folder)
-    return folder
-
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What a command left: its exit code, and what it wrote."""
@@ -182,7 +141,11 @@ def start_clara(*args: object, path: Path | None = None) -> subprocess.Popen[str
     """The command line as a process of its own; it can import what lies in ``path``."""
     return subprocess.Popen(
         [sys.executable, "-m", "clara_lightning", *map(str, args)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT / "src"), path and str(path)])), "OMP_NUM_THREADS": "1"},
+        env=os.environ
+        | {
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT / "src"), path and str(path)])),
+            "OMP_NUM_THREADS": "1",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -228,7 +191,7 @@ class Commands:
         """Stage 1: 16 documents, 4 batches an epoch, 2 epochs."""
         fresh = (
             *("--model.backbone.name", self.model, "--model.lora.rank", 2),
-            *("--model.memory_tokens", 4, "--model.document_tokens", 16),
+            *("--model.memory_tokens", 4, "--model.document_tokens", 40),
         )
         return [
             *("fit", "--model", "clara_lightning.SalientCompressor", "--model.backbone.dtype", "float32"),
@@ -261,8 +224,8 @@ class Commands:
 
 
 @pytest.fixture(scope="session")
-def commands(files: Files, small_model: Path) -> Commands:
-    return Commands(files, small_model)
+def commands(files: Files, tiny_model_folder: Path) -> Commands:
+    return Commands(files, tiny_model_folder)
 
 
 @pytest.fixture(scope="session")

@@ -52,8 +52,8 @@ def test_the_commands_run_in_their_order(tmp_path: Path) -> None:
     for command in commands():
         words = with_data(command, tmp_path / "data")
         if words[0] == "fit":
-            words += ["--trainer.max_steps", "2", "--trainer.limit_val_batches", "1", "--data.init_args.batch_size", "2"]
-            words += ["--trainer.accumulate_grad_batches", "1"]
+            words += ["--trainer.max_steps", "2", "--trainer.limit_val_batches", "1"]
+            words += ["--trainer.accumulate_grad_batches", "1", "--data.init_args.batch_size", "2"]
         words = ["4" if word == "50" else word for word in words]  # fewer questions for evaluate
         result = subprocess.run(
             [sys.executable, "-m", "clara_lightning", *words], cwd=tmp_path, capture_output=True, text=True, check=False

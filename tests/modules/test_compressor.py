@@ -101,12 +101,12 @@ def test_validate_measures_the_adapters_of_a_run(commands: Any, clara: Any, comp
     assert f"{float(last['val/loss']):.4f}"[:5] in outcome.out
 
 
-def test_adapters_can_be_loaded_by_peft_alone(compressor: Path, small_model: Path) -> None:
+def test_adapters_can_be_loaded_by_peft_alone(compressor: Path, tiny_model_folder: Path) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(small_model), compressor / "generator")
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_model_folder), compressor / "generator")
 
     settings = json.loads((compressor / "generator" / "adapter_config.json").read_text(encoding="utf-8"))
-    assert settings["base_model_name_or_path"] == str(small_model)
+    assert settings["base_model_name_or_path"] == str(tiny_model_folder)
     assert any("lora_B" in name and bool(value.any()) for name, value in model.state_dict().items())

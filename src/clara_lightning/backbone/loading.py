@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from safetensors import SafetensorError
@@ -75,7 +75,7 @@ def load_pretrained(config: BackboneConfig) -> tuple[PreTrainedModel, PreTrained
         with _quiet_transformers():
             settings = AutoConfig.from_pretrained(path, **shared)
             tokenizer = AutoTokenizer.from_pretrained(path, **shared)
-            model, found = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 path,
                 config=settings,
                 dtype=dtype,
@@ -86,6 +86,7 @@ def load_pretrained(config: BackboneConfig) -> tuple[PreTrainedModel, PreTrained
     except (OSError, ValueError, ImportError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ClaraError(f"model.init_args.backbone.name: cannot load {config.name!r}: {reason}") from error
+    model, found = loaded
     if found["missing_keys"]:  # transformers would give them random values
         first = sorted(found["missing_keys"])[0]
         raise ClaraError(f"model.init_args.backbone.name: {config.name!r} is no whole causal LM: it lacks {first}")

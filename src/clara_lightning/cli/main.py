@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
 
 from clara_lightning.errors import ClaraError
 
@@ -86,18 +88,37 @@ def _speak() -> None:
 
 def _train(args: list[str]) -> int:
     from jsonargparse import ArgumentError
-    from lightning.pytorch.utilities.exceptions import MisconfigurationException
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     from clara_lightning.cli.trainer import run_trainer
+    from clara_lightning.cli.wording import setting_error
 
+    _check_yaml(args)
     try:
         run_trainer(args)
     except (ArgumentError, MisconfigurationException, ValueError) as error:
         mistake = _mistake_in(error)
         if mistake is None and not isinstance(error, ArgumentError | MisconfigurationException):
             raise
-        raise mistake or ClaraError(str(error)) from error
+        raise mistake or ClaraError(setting_error(str(error))) from error
     return 0
+
+
+def _check_yaml(args: Sequence[str]) -> None:
+    """Name the file and the line of a YAML mistake, which the parser of the settings does not."""
+    import yaml
+
+    given = [value for option, value in pairwise(args) if option == "--config"]
+    given += [arg.removeprefix("--config=") for arg in args if arg.startswith("--config=")]
+    for path in map(Path, given):
+        try:
+            if path.is_file():
+                yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise ClaraError(f"{path}:{line}: no valid YAML: {error.problem}") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ClaraError(f"{path}: no valid YAML: {error}") from error
 
 
 def _mistake_in(error: BaseException | None) -> ClaraError | None:

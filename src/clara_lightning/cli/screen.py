@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from unicodedata import category
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,7 +17,7 @@ from clara_lightning.inference.pipeline import Answer, Hit
 def print_answer(answer: Answer, *, explain: bool) -> None:
     """An answer, and where asked for the passages whose memory it was read from."""
     console = Console(soft_wrap=True)
-    console.print(escape(answer.text) or "(no answer)", style="bold")
+    console.print(_plain(answer.text) or "(no answer)", style="bold")
     if explain:
         print_hits(answer.hits)
 
@@ -26,8 +27,8 @@ def print_hits(hits: Sequence[Hit]) -> None:
     console = Console()
     for rank, hit in enumerate(hits, start=1):
         title = f"{hit.document.title}  " if hit.document.title else ""
-        console.print(f"{rank}. {hit.score:.3f}  {escape(title)}[dim]{escape(hit.document.id)}[/dim]")
-        console.print(f"   {escape(hit.document.text)}")
+        console.print(f"{rank}. {hit.score:.3f}  {_plain(title)}[dim]{_plain(hit.document.id)}[/dim]")
+        console.print(f"   {_plain(hit.document.text)}")
 
 
 def print_results(results: Results, *, out: str) -> None:
@@ -49,3 +50,8 @@ def table(rows: Sequence[Sequence[str]], *, title: str) -> Table:
     for row in body:
         result.add_row(*[escape(cell) for cell in row])
     return result
+
+
+def _plain(text: str) -> str:
+    """Text from outside, without markup and without control characters, which could steer the terminal."""
+    return escape("".join("\N{REPLACEMENT CHARACTER}" if category(c) == "Cc" and c not in "\n\t" else c for c in text))

@@ -89,8 +89,19 @@ class FlatIndex:
     def search(self, query_BLD: Tensor, weights_BL: Tensor, *, top_k: int) -> Hits:
         """See :class:`Index`; the weights play no part in the flattened cosine."""
         _check_top_k(top_k, self.store)
-        scores, rows = self._index.search(_flat_vectors(query_BLD), top_k)
+        scores, rows = self._search_past_ties(_flat_vectors(query_BLD), top_k)
+        order = np.lexsort((rows, -scores), axis=1)[:, :top_k]
+        scores, rows = np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
         return Hits(torch.from_numpy(scores).to(query_BLD.device), torch.from_numpy(rows).to(query_BLD.device))
+
+    def _search_past_ties(self, vectors: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The best documents and all that equal the last of them: FAISS orders equal scores by chance."""
+        width = min(top_k + 1, len(self.store))
+        scores, rows = self._index.search(vectors, width)
+        while width < len(self.store) and bool((scores[:, top_k - 1] == scores[:, -1]).any()):
+            width = min(2 * width, len(self.store))
+            scores, rows = self._index.search(vectors, width)
+        return scores, rows
 
 
 def build_index(store: LatentStore, kind: IndexKind) -> None:

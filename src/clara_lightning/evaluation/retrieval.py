@@ -80,11 +80,15 @@ class BM25:
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.num_documents = len(texts)
-        self._model = bm25s.BM25()
-        self._model.index(bm25s.tokenize(list(texts), stopwords="en", show_progress=False), show_progress=False)
+        tokens = bm25s.tokenize(list(texts), stopwords="en", show_progress=False)
+        self._model = bm25s.BM25() if tokens.vocab else None  # it cannot index texts of stop words alone
+        if self._model is not None:
+            self._model.index(tokens, show_progress=False)
 
     def rank(self, questions: Sequence[str], *, depth: int) -> list[list[int]]:
         """Numbers of the best ``depth`` texts of each question, best first."""
+        if self._model is None:
+            return [list(range(min(depth, self.num_documents))) for _ in questions]
         tokens = bm25s.tokenize(list(questions), stopwords="en", show_progress=False)
         depth = min(depth, self.num_documents)
         documents, _ = self._model.retrieve(tokens, k=depth, show_progress=False)

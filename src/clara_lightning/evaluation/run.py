@@ -38,7 +38,7 @@ from clara_lightning.evaluation.retrieval import (
     rank_store,
     retrieval_figures,
 )
-from clara_lightning.inference.pipeline import best_device
+from clara_lightning.inference.pipeline import usable_device
 from clara_lightning.objectives.losses import information_retained
 from clara_lightning.objectives.metrics import AnswerScores
 
@@ -85,9 +85,10 @@ def evaluate_folder(settings: EvaluationSettings) -> Results:
         ClaraError: a folder or file is missing or wrong; nothing is written then.
     """
     started = time.monotonic()
-    for name, value in (("top-k", settings.top_k), ("limit", settings.limit), ("batch-size", settings.batch_size)):
+    for name in ("top_k", "limit", "batch_size", "max_new_tokens"):
+        value = getattr(settings, name)
         if value is not None and value < 1:
-            raise ClaraError(f"--{name} must be >= 1, got {value}")
+            raise ClaraError(f"--{name.replace('_', '-')} must be >= 1, got {value}")
     out = _report_folder(settings.out)
     folder = AdapterFolder.open(settings.adapters)
     questions = list(read_questions(settings.data, skip_bad_rows=settings.skip_bad_rows))[: settings.limit]
@@ -98,7 +99,7 @@ def evaluate_folder(settings: EvaluationSettings) -> Results:
         store.require(fingerprint=folder.fingerprint, memory_tokens=folder.memory.tokens)
     top_k = settings.top_k or folder.retrieval.top_k
     _check_top_k(top_k, store, questions, given=settings.top_k is not None)
-    backbone = build_from_folder(folder, backbone=settings.backbone).to(settings.device or best_device())
+    backbone = build_from_folder(folder, backbone=settings.backbone).to(usable_device(settings.device))
     library: Library = (
         StoreLibrary(store, questions, source=settings.data)
         if store is not None

@@ -81,7 +81,7 @@ class ClaraPipeline:
         folder = AdapterFolder.open(adapters)
         opened = LatentStore.open(store)
         opened.require(fingerprint=folder.fingerprint, memory_tokens=folder.memory.tokens)
-        model = build_from_folder(folder, backbone=backbone).to(device or best_device())
+        model = build_from_folder(folder, backbone=backbone).to(usable_device(device))
         return cls(model, opened, retrieval=folder.retrieval, reasoner=reasoner_of(folder))
 
     @torch.no_grad()
@@ -101,6 +101,8 @@ class ClaraPipeline:
     @torch.no_grad()
     def answer(self, questions: Sequence[str], *, top_k: int | None = None, max_new_tokens: int = 32) -> list[Answer]:
         """Answers from the memory of the best documents."""
+        if max_new_tokens < 1:
+            raise ClaraError(f"--max-new-tokens must be >= 1, got {max_new_tokens}")
         found = self.hits(questions, top_k=top_k)
         rows = found.rows_BK.tolist()
         memory = self.store.memory([row for line in rows for row in line]).to(self.backbone.device)
@@ -118,6 +120,25 @@ class ClaraPipeline:
         if not 1 <= given <= len(self.store):
             raise ClaraError(f"--top-k must be between 1 and the store's {len(self.store)} documents, got {given}")
         return given
+
+
+def usable_device(name: str | None) -> str:
+    """``name``, which must be a device that is there; without a name the best one.
+
+    Raises:
+        ClaraError: there is no such device.
+    """
+    if name is None:
+        return best_device()
+    try:
+        torch.empty(0, device=name)
+    except (
+        AssertionError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:  # torch raises what the device's library raises
+        raise ClaraError(f"--device: {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+    return name
 
 
 def best_device() -> str:

@@ -44,7 +44,8 @@ class MetricsFile(Callback):
         """Write what a step of training logged."""
         done = trainer.global_step != self._last_step  # a batch that only accumulates gradients is no step
         self._last_step = trainer.global_step
-        if done and trainer.global_step % trainer.log_every_n_steps == 0:
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector, unseen by mypy
+        if done and trainer.global_step % every == 0:
             self._add(trainer, "train/")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

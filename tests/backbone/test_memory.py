@@ -1,0 +1,202 @@
+"""Anchors, rarity and calibration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from clara_lightning.backbone.adapters import COMPRESSOR
+from clara_lightning.backbone.backbone import ClaraBackbone
+from clara_lightning.backbone.memory import MemoryConfig, MemoryHead, MemoryKind
+from clara_lightning.errors import ClaraError
+
+Backbones = Callable[..., ClaraBackbone]
+VOCAB, DIM = 12, 3
+
+
+def make_head(tokens: int = 3, kind: MemoryKind = "anchors", *, for_queries: bool = False) -> MemoryHead:
+    config = MemoryConfig(tokens=tokens, document_tokens=64, kind=kind)
+    mean, std = torch.tensor([0.5, -1.0, 2.0]), torch.tensor([1.0, 2.0, 0.5])
+    return MemoryHead(config, embedding_mean_D=mean, embedding_std_D=std, vocab_size=VOCAB, for_queries=for_queries)
+
+
+texts = st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=9)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    corpus=st.lists(texts, min_size=1, max_size=6),
+    rows=st.lists(st.lists(st.tuples(st.integers(0, VOCAB - 1), st.booleans()), min_size=1, max_size=9), min_size=1),
+    tokens=st.integers(1, 6),
+    before=st.integers(0, 3),
+)
+def test_anchors_are_the_rarest_candidates_in_reading_order(
+    corpus: list[list[int]], rows: list[list[tuple[int, bool]]], tokens: int, before: int
+) -> None:
+    head = make_head(tokens)
+    head.count_tokens(corpus, [])
+    width = max(map(len, rows)) + before
+    ids = torch.zeros(len(rows), width, dtype=torch.long)
+    candidates = torch.zeros(len(rows), width, dtype=torch.bool)
+    for number, row in enumerate(rows):
+        for place, (token, candidate) in enumerate(row, start=width - len(row)):
+            ids[number, place], candidates[number, place] = token, candidate
+    positions, filled = head.anchors(ids, candidates)
+    for number, row in enumerate(rows):
+        # Rarest first, and of equally rare ones the earliest; then in reading order.
+        allowed = [(sum(token in text for text in corpus), n) for n, (token, ok) in enumerate(row) if ok]
+        wanted = sorted(n for _, n in sorted(allowed)[:tokens])
+        found = [int(p) - (width - len(row)) for p, ok in zip(positions[number], filled[number], strict=True) if ok]
+        assert found == wanted
+        assert filled[number].tolist() == [True] * len(wanted) + [False] * (tokens - len(wanted))
+
+
+def test_padding_does_not_change_which_tokens_are_chosen() -> None:
+    head = make_head(2)
+    head.count_tokens([[1, 2], [1, 3], [1]], [])
+    text = [1, 2, 1, 3, 2]
+    for before, after in ((0, 0), (3, 0), (0, 3), (2, 5)):
+        ids = torch.tensor([[0] * before + text + [0] * after])
+        candidates = torch.tensor([[False] * before + [True] * 5 + [False] * after])
+        positions, _ = head.anchors(ids, candidates)
+        assert (positions - before).tolist() == [[1, 3]]
+
+
+def test_of_equally_rare_tokens_the_earlier_is_chosen() -> None:
+    positions, filled = make_head(2).anchors(torch.tensor([[4, 4, 5, 6]]), torch.ones(1, 4, dtype=torch.bool))
+    assert positions.tolist() == [[0, 1]]
+    assert filled.all()
+
+
+def test_a_text_shorter_than_the_memory_leaves_its_last_places_empty() -> None:
+    positions, filled = make_head(3).anchors(torch.tensor([[4, 5]]), torch.ones(1, 2, dtype=torch.bool))
+    assert positions.shape == filled.shape == (1, 3)
+    assert positions[0, :2].tolist() == [0, 1]
+    assert filled.tolist() == [[True, True, False]]
+
+
+def test_rarity_is_the_inverse_document_frequency() -> None:
+    head = make_head()
+    head.count_tokens([[1, 1, 2], [2, 3], [2]], [])
+    wanted = [math.log(4 / 2), math.log(4 / 4), math.log(4 / 2), math.log(4 / 1)]
+    assert head.rarity(torch.tensor([1, 2, 3, 9])).tolist() == pytest.approx(wanted)
+
+
+def test_query_weight_counts_questions_too() -> None:
+    head = make_head()
+    head.count_tokens([[1], [2]], [[3, 1], [3], [3]])
+    wanted = [math.log(6 / 3), math.log(6 / 2), math.log(6 / 4)]
+    assert head.query_weight(torch.tensor([1, 2, 3])).tolist() == pytest.approx(wanted)
+
+
+def test_counting_again_starts_anew() -> None:
+    head = make_head()
+    head.count_tokens([[1], [1]], [[1]])
+    head.count_tokens([[2]], [])
+    assert head.document_frequency_V.tolist() == [0, 0, 1] + [0] * (VOCAB - 3)
+    assert (int(head.num_documents), int(head.num_questions)) == (1, 0)
+
+
+@torch.no_grad()
+def test_special_tokens_are_never_anchors(tiny_backbone: Backbones, documents: list[str]) -> None:
+    backbone = tiny_backbone()  # BOS stands in every document, so make it the rarest by hand
+    head = backbone.head(COMPRESSOR)
+    head.document_frequency_V.fill_(1)
+    head.document_frequency_V[backbone.tokenizer.bos_token_id] = 0
+    tokens = backbone.tokenize(documents)
+    positions, filled = head.anchors(tokens.ids_NT, tokens.ordinary_NT)
+    chosen = tokens.ids_NT.gather(1, positions)[filled]
+    assert not set(chosen.tolist()) & set(backbone.tokenizer.all_special_ids)
+
+
+def states(count: int = 500) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(count, DIM, generator=generator) * torch.tensor([3.0, 0.1, 20.0]) + torch.tensor(
+        [9.0, -4.0, 1.0]
+    )
+
+
+def test_calibrated_memory_has_the_embeddings_mean_and_spread() -> None:
+    head, hidden = make_head(kind="calibrated"), states()
+    head.calibrate(hidden)
+    read = head.memory(hidden[None], None)[0].detach() + head.centre_D
+    torch.testing.assert_close(read.mean(0), torch.tensor([0.5, -1.0, 2.0]), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(read.std(0), torch.tensor([1.0, 2.0, 0.5]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3"])
+@torch.no_grad()
+def test_a_calibrated_backbone_writes_memory_like_its_embeddings(
+    tiny_backbone: Backbones, documents: list[str], family: str
+) -> None:
+    backbone = tiny_backbone(family, kind="calibrated")  # calibrated on these documents
+    table = backbone.embed(torch.arange(len(backbone.tokenizer)))
+    inputs = backbone.compress(documents).flatten(0, 1) + backbone.head(COMPRESSOR).centre_D
+    torch.testing.assert_close(inputs.mean(0), table.mean(0), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(inputs.std(0), table.std(0), rtol=1e-3, atol=1e-3)
+
+
+def test_anchor_memory_is_the_anchor_plus_a_scaled_correction() -> None:
+    head, hidden = make_head(kind="anchors"), states(6)
+    head.calibrate(hidden)
+    anchors = torch.randn(2, 3, DIM)
+    correction = (hidden - hidden.mean(0)) / hidden.std(0) * torch.tensor([1.0, 2.0, 0.5])
+    found = head.memory(hidden.unflatten(0, (2, 3)), anchors)
+    torch.testing.assert_close(found, anchors + 0.2 * correction.unflatten(0, (2, 3)))
+
+
+def test_published_memory_is_the_hidden_state_itself() -> None:
+    head, hidden = make_head(kind="published"), states(4)
+    head.calibrate(hidden)
+    assert torch.equal(head.memory(hidden[None], None)[0], hidden)
+    assert torch.equal(head.centre_D, torch.zeros(DIM))
+
+
+def test_places_count_by_their_anchors_rarity_at_first() -> None:
+    head = make_head(for_queries=True)
+    head.count_tokens([[1], [1, 2]], [[3]])
+    ids, filled = torch.tensor([[1, 2, 3]]), torch.tensor([[True, True, False]])
+    weights = head.place_weights(ids, filled, torch.randn(1, 3, DIM))
+    assert weights[0].tolist() == pytest.approx([math.log(4 / 3), math.log(4 / 2), 0.0])
+
+
+def test_a_query_head_learns_how_much_a_place_counts() -> None:
+    head, hidden = make_head(for_queries=True), torch.randn(1, 3, DIM)
+    head.count_tokens([[1], [2], [3]], [])
+    filled = torch.tensor([[True, True, False]])
+    head.place_weights(torch.tensor([[1, 2, 3]]), filled, hidden).square().sum().backward()
+    assert head.weight_D is not None and head.weight_D.grad is not None and bool(head.weight_D.grad.abs().max() > 0)
+    assert make_head().weight_D is None
+
+
+def test_a_head_of_equal_settings_starts_equal() -> None:
+    torch.manual_seed(1)
+    one = make_head()
+    torch.manual_seed(2)
+    assert torch.equal(one.tokens_LD, make_head().tokens_LD)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"tokens": 0}, r"model\.init_args\.memory_tokens must be >= 1, got 0"),
+        (
+            {"tokens": 16, "document_tokens": 8},
+            r"model\.init_args\.document_tokens must be >= memory_tokens \(16\), got 8",
+        ),
+        ({"kind": "anchor"}, r"model\.init_args\.memory must be one of published, calibrated, anchors, got 'anchor'"),
+    ],
+)
+def test_impossible_sizes_and_kinds_are_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ClaraError, match=message):
+        MemoryConfig(**values)  # type: ignore[arg-type]
+
+
+def test_the_compression_rate_is_document_tokens_per_memory_token() -> None:
+    assert MemoryConfig(tokens=16, document_tokens=256).compression_rate == 16.0

@@ -1,0 +1,262 @@
+"""``clara predict`` through the command line: kills, second runs, several processes, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from clara_lightning.backbone.folder import AdapterFolder, build_from_folder
+from clara_lightning.backbone.loading import BackboneConfig
+from clara_lightning.corpus.manifest import Manifest
+from clara_lightning.corpus.store import LatentStore
+from clara_lightning.data.records import Document
+
+
+@pytest.fixture
+def backbone(compressor: Path) -> Any:
+    return build_from_folder(AdapterFolder.open(compressor), backbone=BackboneConfig(dtype="float32"))
+
+
+@pytest.fixture
+def unfinished(store: Path, tmp_path: Path) -> Path:
+    """A copy of the store as it was before its manifest was written."""
+    copy = tmp_path / "unfinished"
+    shutil.copytree(store, copy)
+    identity = Manifest.read(copy, setting="").identity
+    (copy / "manifest.json").unlink()
+    (copy / "encoding.json").write_text(json.dumps(asdict(identity), indent=2) + "\n", encoding="utf-8")
+    return copy
+
+
+def test_a_store_holds_every_document_and_its_memory(commands: Any, store: Path, backbone: Any) -> None:
+    opened = LatentStore.open(store)
+    opened.verify()
+    rows = [json.loads(line) for line in commands.files.documents.read_text(encoding="utf-8").splitlines()]
+    documents = [Document(row["id"], row["text"], row["title"]) for row in rows]
+
+    assert opened.documents(range(40)) == documents
+    with torch.no_grad():
+        expected = torch.stack([backbone.compress([document.content])[0] for document in documents])
+    # bfloat16 keeps 8 bits: half a step is 2 ** -9 of the value, and batches may differ in the last bits of float32.
+    torch.testing.assert_close(opened.memory(range(40)).float(), expected, rtol=2**-8, atol=1e-5)
+
+
+def test_documents_longer_than_the_limit_are_counted(store: Path, commands: Any, backbone: Any) -> None:
+    rows = [json.loads(line) for line in commands.files.documents.read_text(encoding="utf-8").splitlines()]
+    lengths = [len(backbone.tokenizer(f" {row['title']}\n {row['text']}")["input_ids"]) for row in rows]
+    longer = sum(length > 40 for length in lengths)
+
+    assert 0 < longer < len(rows)
+    assert Manifest.read(store, setting="").documents_cut == longer
+
+
+def test_no_temporary_file_stays_behind(store: Path, bytes_of: Any) -> None:
+    shards = [f"shards/{n:08d}.{suffix}" for n in range(7) for suffix in ("parquet", "safetensors")]
+
+    assert sorted(bytes_of(store)) == sorted(["manifest.json", *shards])
+
+
+def test_killed_at_any_moment_and_run_again_it_ends_in_the_same_bytes(
+    commands: Any, clara: Any, start_clara: Any, kill_when: Any, bytes_of: Any, compressor: Path, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in commands.files.documents.read_text(encoding="utf-8").splitlines()]
+    many = tmp_path / "many.jsonl"
+    copies = (row | {"id": f"{row['id']}-{copy}"} for copy in range(20) for row in rows)
+    many.write_text("".join(json.dumps(row) + "\n" for row in copies), encoding="utf-8")
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    options = ("--data.documents", many, "--encoder.index", "flat")
+    assert clara(*commands.predict(undisturbed, compressor, *options)).code == 0
+
+    kill_when(start_clara(*commands.predict(killed, compressor, *options)), lambda: any(killed.glob("*/*.parquet")))
+    assert not (killed / "manifest.json").exists()
+    assert (
+        "not finished: run clara predict again"
+        in clara(*("search", "--store", killed, "--adapters", compressor, "question")).mistake
+    )
+    assert clara(*commands.predict(killed, compressor, *options)).code == 0
+
+    assert bytes_of(killed) == bytes_of(undisturbed)
+
+
+def test_killed_before_the_manifest_it_is_finished_by_the_next_run(
+    commands: Any, clara: Any, bytes_of: Any, compressor: Path, store: Path, unfinished: Path
+) -> None:
+    assert clara(*commands.predict(unfinished, compressor)).code == 0
+
+    assert bytes_of(unfinished) == bytes_of(store)
+
+
+def test_killed_between_a_shards_memory_and_its_text_the_shard_is_written_again(
+    commands: Any, clara: Any, bytes_of: Any, compressor: Path, store: Path, unfinished: Path
+) -> None:
+    (unfinished / "shards" / "00000003.parquet").unlink()
+    (unfinished / "shards" / "00000003.safetensors").write_bytes(b"not the memory")
+    (unfinished / "shards" / ".00000003.parquet.tmp").write_bytes(b"half a file")
+
+    assert clara(*commands.predict(unfinished, compressor)).code == 0
+
+    assert bytes_of(unfinished) == bytes_of(store)
+
+
+def test_killed_right_after_the_manifest_the_next_run_tidies_up(
+    commands: Any, clara: Any, bytes_of: Any, compressor: Path, store: Path, unfinished: Path
+) -> None:
+    shutil.copy(store / "manifest.json", unfinished / "manifest.json")
+
+    assert clara(*commands.predict(unfinished, compressor)).code == 0
+
+    assert bytes_of(unfinished) == bytes_of(store)
+
+
+def test_killed_while_the_plan_was_written_it_begins_again(
+    commands: Any, clara: Any, bytes_of: Any, compressor: Path, store: Path, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    (begun / ".encoding.json.tmp").write_text("{", encoding="utf-8")
+
+    assert clara(*commands.predict(begun, compressor)).code == 0
+
+    assert bytes_of(begun) == bytes_of(store)
+
+
+def test_a_finished_store_is_left_as_it_is(
+    commands: Any, clara: Any, compressor: Path, store: Path, bytes_of: Any
+) -> None:
+    before, times = bytes_of(store), {path: path.stat().st_mtime_ns for path in store.rglob("*")}
+
+    again = clara(*commands.predict(store, compressor))
+
+    assert again.code == 0 and "40 documents in 7 shards, 7 done" in again.err
+    assert bytes_of(store) == before
+    assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == times
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--data.rows_per_shard", 8), "was begun with rows_per_shard 6, this run has 8"),
+        (("--data.documents", "OTHER"), "was begun with documents_sha256"),
+        (("--model.init_from", "OTHER"), "was begun with compressor"),
+        (("--encoder.index", "flat"), "is finished with a maxsim index"),
+    ],
+)
+def test_another_corpus_or_compressor_or_index_is_refused_and_the_store_stays(
+    options: tuple[Any, ...],
+    message: str,
+    commands: Any,
+    clara: Any,
+    compressor: Path,
+    store: Path,
+    bytes_of: Any,
+    tmp_path: Path,
+) -> None:
+    before = bytes_of(store)
+    if options == ("--data.documents", "OTHER"):
+        first_line = commands.files.documents.read_text(encoding="utf-8").splitlines()[0]
+        (tmp_path / "other.jsonl").write_text(first_line, encoding="utf-8")
+        options = ("--data.documents", tmp_path / "other.jsonl")
+    if options == ("--model.init_from", "OTHER"):
+        assert clara(*commands.fit_compressor(tmp_path / "other", "--trainer.max_steps", 1)).code == 0
+        options = ("--model.init_from", tmp_path / "other" / "adapters")
+
+    refused = clara(*commands.predict(store, compressor, *options))
+
+    assert message in refused.mistake
+    assert bytes_of(store) == before
+
+
+def test_a_folder_with_something_else_in_it_is_refused(
+    commands: Any, clara: Any, compressor: Path, tmp_path: Path, bytes_of: Any
+) -> None:
+    folder = tmp_path / "thesis"
+    folder.mkdir()
+    (folder / "chapter1.tex").write_text("Once", encoding="utf-8")
+
+    refused = clara(*commands.predict(folder, compressor))
+
+    assert refused.mistake == f"encoder.store: {folder} is not empty and no store: choose another folder"
+    assert list(bytes_of(folder)) == ["chapter1.tex"]
+
+
+def test_adapters_whose_weights_were_changed_are_refused(
+    commands: Any, clara: Any, compressor: Path, joint: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    changed = tmp_path / "adapters"
+    shutil.copytree(compressor, changed)
+    path = changed / "compressor" / "adapter_model.safetensors"
+    save_file({name: value + 1 for name, value in load_file(path).items()}, path)
+
+    refused = clara(*commands.predict(tmp_path / "store", changed))
+
+    assert refused.code == 2 and "the folder was changed" in refused.err
+    assert not (tmp_path / "store" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    "shards_left",
+    [
+        pytest.param(7, id="from the start"),
+        pytest.param(1, id="with one shard left for the two", marks=pytest.mark.slow),
+    ],
+)
+def test_two_processes_write_the_same_bytes_as_one(
+    shards_left: int,
+    commands: Any,
+    start_clara: Any,
+    finish: Any,
+    bytes_of: Any,
+    compressor: Path,
+    store: Path,
+    unfinished: Path,
+    tmp_path: Path,
+) -> None:
+    folder = unfinished if shards_left == 1 else tmp_path / "store"
+    if shards_left == 1:
+        (unfinished / "shards" / "00000005.parquet").unlink()
+    both = ("--trainer.devices", 2, "--trainer.strategy", "ddp")
+
+    outcome = finish(start_clara(*commands.predict(folder, compressor, *both)))
+
+    assert outcome.code == 0, outcome.err
+    assert bytes_of(folder) == bytes_of(store)
+
+
+@pytest.mark.parametrize(
+    ("second_line", "message"),
+    [
+        ('{"id": "d0", "text": "twice"}', "id: 'd0' is the id of an earlier document"),
+        ('{"id": "d1", "text": "  "}', "text: empty"),
+        ('{"id": "d1", "text": ', "JSON"),
+        ('{"id": "d1", "text": 3}', "text: expected a string, got a number (3)"),
+    ],
+)
+def test_a_bad_document_is_found_before_anything_is_written(
+    second_line: str, message: str, commands: Any, clara: Any, compressor: Path, tmp_path: Path
+) -> None:
+    documents = tmp_path / "documents.jsonl"
+    documents.write_text('{"id": "d0", "text": "once"}\n' + second_line + "\n", encoding="utf-8")
+
+    refused = clara(*commands.predict(tmp_path / "store", compressor, "--data.documents", documents))
+
+    assert refused.mistake.startswith(f"{documents}:2: ") and message in refused.mistake
+    assert not (tmp_path / "store").exists()
+
+
+def test_bad_rows_that_are_allowed_are_counted(commands: Any, clara: Any, compressor: Path, tmp_path: Path) -> None:
+    documents = tmp_path / "documents.jsonl"
+    documents.write_text('{"id": "d0", "text": "once"}\n{"id": "d1"}\n', encoding="utf-8")
+    options = ("--data.documents", documents, "--data.skip_bad_rows", 1)
+
+    outcome = clara(*commands.predict(tmp_path / "store", compressor, *options))
+
+    assert outcome.code == 0 and "skipped bad rows: 1; the first: " in outcome.err
+    assert len(LatentStore.open(tmp_path / "store")) == 1

@@ -1,0 +1,161 @@
+"""Reading a store: rows, ids, checks, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from clara_lightning.corpus.store import LatentStore
+from clara_lightning.data.records import Document
+from clara_lightning.errors import ClaraError
+
+
+@pytest.fixture
+def memory_NLD() -> torch.Tensor:
+    return torch.randn(11, 2, 8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def made(make_store: Any, memory_NLD: torch.Tensor) -> LatentStore:
+    """Eleven documents in shards of four."""
+    return make_store(memory_NLD)  # type: ignore[no-any-return]
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ClaraError) as caught:
+        LatentStore.open(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_rows_are_what_was_encoded_in_bfloat16(made: LatentStore, memory_NLD: torch.Tensor) -> None:
+    rows = made.memory([10, 0, 4, 4, 3])
+
+    assert rows.dtype == torch.bfloat16
+    assert torch.equal(rows, memory_NLD[[10, 0, 4, 4, 3]].to(torch.bfloat16))
+
+
+def test_no_rows_are_an_empty_memory(made: LatentStore) -> None:
+    assert made.memory([]).shape == (0, 2, 8)
+
+
+def test_a_store_knows_its_size_and_shape(made: LatentStore) -> None:
+    assert len(made) == 11
+    assert made.memory_shape == (2, 8)
+
+
+def test_documents_come_in_the_order_asked_for_across_shards(made: LatentStore) -> None:
+    assert made.documents([9, 1, 4]) == [
+        Document(f"d{n}", f"Text {n}.", f"Title {n}", {"number": n}) for n in (9, 1, 4)
+    ]
+
+
+def test_documents_are_read_across_row_groups(make_store: Any) -> None:
+    count = 2500  # a Parquet row group has 1024 rows
+    made = make_store(torch.zeros(count, 1, 1), rows_per_shard=count)
+
+    assert [document.id for document in made.documents([2499, 0, 1024, 1023])] == ["d2499", "d0", "d1024", "d1023"]
+
+
+def test_blocks_go_through_all_memory_in_order(made: LatentStore, memory_NLD: torch.Tensor) -> None:
+    blocks = list(made.blocks(3))
+
+    assert [first for first, _ in blocks] == [0, 3, 4, 7, 8]  # a block does not cross a shard
+    assert torch.equal(torch.cat([block for _, block in blocks]), memory_NLD.to(torch.bfloat16))
+
+
+def test_ids_name_rows_and_rows_name_ids(made: LatentStore) -> None:
+    assert made.ids == [f"d{n}" for n in range(11)]
+    assert made.rows_of(["d7", "d0"]) == [7, 0]
+
+
+def test_an_unknown_id_is_refused_with_its_source(made: LatentStore) -> None:
+    with pytest.raises(ClaraError, match=r"qa\.jsonl: gold_ids: document 'd99' is not in the store"):
+        made.rows_of(["d1", "d99"], source="qa.jsonl: gold_ids")
+
+
+def test_a_row_outside_the_store_is_an_error(made: LatentStore) -> None:
+    with pytest.raises(IndexError, match="row 11 of a store with 11 documents"):
+        made.memory([11])
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "parquet"])
+def test_verify_finds_a_single_changed_byte(made: LatentStore, suffix: str) -> None:
+    made.verify()
+    path = made.path / "shards" / f"00000001.{suffix}"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+    with pytest.raises(ClaraError, match=f"00000001.{suffix}: its checksum is not the one in the manifest"):
+        LatentStore.open(made.path).verify()
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "parquet"])
+def test_a_missing_shard_file_is_refused_at_opening(made: LatentStore, suffix: str) -> None:
+    (made.path / "shards" / f"00000002.{suffix}").unlink()
+
+    assert refusal(made.path) == f"--store: {made.path}/shards/00000002.{suffix} is missing"
+
+
+def test_a_folder_without_a_manifest_is_no_store_yet(made: LatentStore) -> None:
+    (made.path / "manifest.json").unlink()
+
+    assert "its encoding is not finished: run clara predict again" in refusal(made.path)
+    assert "no such folder" in refusal(made.path / "elsewhere")
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/b", "..", "."])
+def test_a_manifest_cannot_lead_out_of_its_folder(made: LatentStore, name: str) -> None:
+    change_manifest(made, lambda values: values["shards"][0].update(name=name))
+
+    assert refusal(made.path).endswith(f"manifest.json: shards: {name!r} is not a plain file name")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda values: values.update(version=9), "version: 9 is not supported, this version reads 1"),
+        (lambda values: values.pop("shards"), "not a valid manifest: 'shards'"),
+        (lambda values: values["identity"].pop("dtype"), "not a valid manifest"),
+        (lambda values: values["shards"][0].update(extra=1), "not a valid manifest"),
+        (lambda values: values["shards"][0].update(name=7), "not a valid manifest"),
+    ],
+)
+def test_a_manifest_that_is_not_ours_is_refused(made: LatentStore, change: Any, message: str) -> None:
+    change_manifest(made, change)
+
+    assert message in refusal(made.path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+def test_a_manifest_that_is_no_object_is_refused(made: LatentStore, text: str) -> None:
+    (made.path / "manifest.json").write_text(text, encoding="utf-8")
+
+    assert "not a valid manifest" in refusal(made.path)
+
+
+def test_a_store_of_another_compressor_is_refused_with_both_fingerprints(made: LatentStore) -> None:
+    made.require(fingerprint="ab" * 32, memory_tokens=2)
+
+    with pytest.raises(ClaraError) as caught:
+        made.require(fingerprint="ef" * 32, memory_tokens=2)
+
+    message = str(caught.value)
+    assert "ab" * 8 in message and "ef" * 8 in message and "\n" not in message
+
+
+def test_a_store_of_another_memory_size_is_refused_with_both_sizes(made: LatentStore) -> None:
+    with pytest.raises(ClaraError, match="holds 2 memory tokens a document, the adapters make 16"):
+        made.require(fingerprint="ab" * 32, memory_tokens=16)
+
+
+def change_manifest(store: LatentStore, change: Any) -> None:
+    path = store.path / "manifest.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    change(values)
+    path.write_text(json.dumps(values), encoding="utf-8")

@@ -1,0 +1,117 @@
+"""Batches: their order is a function of seed and epoch, whatever the number of processes."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clara_lightning.data.loading import BatchLoader
+from clara_lightning.errors import ClaraError
+
+Example = tuple[int, float]
+
+
+def make_example(row: int, draw: random.Random) -> Example:
+    return row, draw.random()
+
+
+def make_loader(rows: int = 23, *, epoch: int = 0, finished: int = 0, **options: Any) -> BatchLoader[int, Example]:
+    options = {"batch_size": 4} | options
+    return BatchLoader(range(rows), make_example, progress=lambda: (epoch, finished), **options)
+
+
+def test_the_same_seed_and_epoch_give_the_same_batches() -> None:
+    random.seed(1)
+    one = list(make_loader(seed=5, epoch=2))
+    random.seed(2)
+    assert list(make_loader(seed=5, epoch=2)) == one
+
+
+def test_another_seed_or_epoch_gives_another_order_and_other_draws() -> None:
+    runs = [list(make_loader(seed=seed, epoch=epoch)) for seed, epoch in ((0, 0), (0, 1), (1, 0), (1, 1))]
+    assert len({str(run) for run in runs}) == 4
+    draws = [dict(example for batch in run for example in batch) for run in runs]
+    shared = set.intersection(*(set(one) for one in draws))
+    assert all(len({one[row] for one in draws}) == 4 for row in shared)
+
+
+def test_what_is_drawn_for_a_row_does_not_depend_on_its_batch() -> None:
+    by_size = [
+        dict(example for batch in make_loader(24, batch_size=size, seed=3) for example in batch) for size in (1, 4, 24)
+    ]
+    assert by_size[0] == by_size[1] == by_size[2]
+
+
+def test_an_epoch_holds_each_row_at_most_once_in_whole_batches() -> None:
+    batches = list(make_loader(23))
+    assert [len(batch) for batch in batches] == [4] * 5 == [4] * len(make_loader(23))
+    rows = [row for batch in batches for row, _ in batch]
+    assert len(set(rows)) == 20
+
+
+def test_what_one_epoch_leaves_out_another_takes_in() -> None:
+    taken = {row for epoch in range(6) for batch in make_loader(23, epoch=epoch) for row, _ in batch}
+    assert taken == set(range(23))
+
+
+def test_fewer_rows_than_a_batch_are_one_small_batch() -> None:
+    loader = make_loader(3)
+    assert [sorted(row for row, _ in batch) for batch in loader] == [[0, 1, 2]]
+    assert len(loader) == 1
+
+
+@given(rows=st.integers(4, 40), size=st.integers(1, 3), world=st.integers(1, 4), epoch=st.integers(0, 3))
+def test_ranks_partition_each_global_batch(rows: int, size: int, world: int, epoch: int) -> None:
+    if rows < size * world:
+        return
+    whole = list(make_loader(rows, batch_size=size * world, epoch=epoch))
+    ranks = [
+        list(make_loader(rows, batch_size=size, rank=rank, world_size=world, epoch=epoch)) for rank in range(world)
+    ]
+    assert {len(rank) for rank in ranks} == {len(whole)}
+    for number, batch in enumerate(whole):
+        pieces = [rank[number] for rank in ranks]
+        assert {len(piece) for piece in pieces} == {size}
+        assert sorted(example for piece in pieces for example in piece) == sorted(batch)
+
+
+@pytest.mark.parametrize("finished", range(6))
+@pytest.mark.parametrize("world", [1, 2])
+def test_a_resumed_epoch_goes_on_after_the_finished_batches(finished: int, world: int) -> None:
+    options: dict[str, Any] = {"batch_size": 2, "epoch": 3, "world_size": world, "rank": world - 1}
+    whole = list(make_loader(21, **options))
+    behind = finished % len(whole)  # a finished epoch leaves nothing behind: the next one starts at its beginning
+    assert list(make_loader(21, finished=finished, **options)) == whole[behind:]
+
+
+def test_validation_keeps_the_order_of_the_file_and_every_row() -> None:
+    loader = make_loader(10, shuffle=False, epoch=4, finished=2)
+    batches = list(loader)
+    assert [row for batch in batches for row, _ in batch] == list(range(10))
+    assert [len(batch) for batch in batches] == [4, 4, 2] and len(loader) == 3
+
+
+def test_validation_draws_the_same_in_every_epoch() -> None:
+    assert list(make_loader(shuffle=False, epoch=1)) == list(make_loader(shuffle=False, epoch=2))
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_validation_rows_are_seen_once_by_one_rank(world: int) -> None:
+    ranks = [make_loader(11, shuffle=False, batch_size=2, rank=rank, world_size=world) for rank in range(world)]
+    assert sorted(row for rank in ranks for batch in rank for row, _ in batch) == list(range(11))
+
+
+def test_rows_become_examples_only_when_they_are_needed() -> None:
+    made: list[int] = []
+    loader = BatchLoader(range(9), lambda row, draw: made.append(row), batch_size=3, shuffle=False)
+    next(iter(loader))
+    assert made == [0, 1, 2]
+
+
+def test_a_batch_size_below_one_is_refused() -> None:
+    with pytest.raises(ClaraError, match=r"data\.init_args\.batch_size must be >= 1, got 0"):
+        make_loader(batch_size=0)

@@ -1,0 +1,134 @@
+"""From a question to an answer: what is searched, what is read, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from clara_lightning.backbone.loading import BackboneConfig
+from clara_lightning.data.prompts import MEMORY
+from clara_lightning.errors import ClaraError
+from clara_lightning.evaluation.run import EvaluationSettings, evaluate_folder
+from clara_lightning.inference.pipeline import ClaraPipeline
+
+FLOAT32 = BackboneConfig(dtype="float32")
+QUESTIONS = ["What does Alba number 0 sell ?", "What does Dorn number 3 sell ?"]
+
+
+@pytest.fixture(scope="module")
+def pipeline(joint: Path, store: Path) -> ClaraPipeline:
+    return ClaraPipeline.open(adapters=joint, store=store, backbone=FLOAT32, device="cpu")
+
+
+def test_an_answer_reads_the_memory_of_the_documents_that_search_finds(pipeline: ClaraPipeline) -> None:
+    answers = pipeline.answer(QUESTIONS, max_new_tokens=4)
+
+    assert [answer.question for answer in answers] == QUESTIONS
+    assert [answer.hits for answer in answers] == pipeline.search(QUESTIONS)
+    for answer in answers:
+        rows = pipeline.store.rows_of([hit.document.id for hit in answer.hits])
+        prompt = pipeline.backbone.prompts.ask(answer.question, (MEMORY, MEMORY))
+        assert [answer.text] == pipeline.backbone.generate([prompt], pipeline.store.memory(rows), max_new_tokens=4)
+
+
+def test_hits_are_the_best_of_all_documents(pipeline: ClaraPipeline) -> None:
+    (everything,) = pipeline.search(QUESTIONS[:1], top_k=40)
+    (best,) = pipeline.search(QUESTIONS[:1], top_k=3)
+
+    assert len({hit.document.id for hit in everything}) == 40
+    assert [hit.score for hit in everything] == sorted((hit.score for hit in everything), reverse=True)
+    assert best == everything[:3]
+
+
+def test_top_k_is_the_trained_one_unless_another_is_given(pipeline: ClaraPipeline) -> None:
+    assert pipeline.retrieval.top_k == 2
+    assert [len(hits) for hits in pipeline.search(QUESTIONS)] == [2, 2]
+    assert [len(hits) for hits in pipeline.search(QUESTIONS, top_k=5)] == [5, 5]
+
+
+def test_an_answer_does_not_depend_on_the_other_questions(pipeline: ClaraPipeline) -> None:
+    together = pipeline.answer(QUESTIONS, max_new_tokens=4)
+    alone = [pipeline.answer([question], max_new_tokens=4)[0] for question in QUESTIONS]
+
+    assert [answer.text for answer in together] == [answer.text for answer in alone]
+
+
+@pytest.mark.parametrize("top_k", [0, 41])
+def test_more_documents_than_the_store_has_or_none_are_refused(top_k: int, pipeline: ClaraPipeline) -> None:
+    with pytest.raises(ClaraError, match=rf"--top-k must be between 1 and the store's 40 documents, got {top_k}"):
+        pipeline.answer(QUESTIONS, top_k=top_k)
+
+
+def test_memory_from_the_store_gives_the_answers_and_the_loss_of_memory_made_on_the_spot(
+    pipeline: ClaraPipeline,
+) -> None:
+    backbone, rows = pipeline.backbone, [0, 3]
+    documents = pipeline.store.documents(rows)
+    with torch.no_grad():
+        # One by one: the store's batches were others, and float32 differs in its last bits from batch to batch.
+        exact = torch.stack([backbone.compress([document.content])[0] for document in documents])
+    stored = pipeline.store.memory(rows)
+    asked = [backbone.prompts.ask(question, (MEMORY,)) for question in QUESTIONS]
+    answered = [backbone.prompts.ask(question, (MEMORY,), answer="apples") for question in QUESTIONS]
+
+    # What is lost is the rounding to bfloat16 alone.
+    torch.testing.assert_close(stored.float(), exact.to(torch.bfloat16).float(), rtol=2**-7, atol=1e-6)
+    assert backbone.generate(asked, stored, max_new_tokens=6) == backbone.generate(asked, exact, max_new_tokens=6)
+    torch.testing.assert_close(
+        backbone.answer_loss(answered, stored).sum_B, backbone.answer_loss(answered, exact).sum_B, rtol=5e-3, atol=1e-3
+    )
+
+
+def test_answers_are_those_that_an_evaluation_measures(
+    commands: Any, pipeline: ClaraPipeline, joint: Path, store: Path, tmp_path: Path
+) -> None:
+    evaluate_folder(
+        EvaluationSettings(
+            adapters=str(joint),
+            data=str(commands.files.questions),
+            store=str(store),
+            out=str(tmp_path),
+            max_new_tokens=4,
+            backbone=FLOAT32,
+            device="cpu",
+        )
+    )
+    lines = (tmp_path / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    measured = [row for row in map(json.loads, lines) if row["condition"] == "retrieved_memory"]
+
+    answers = pipeline.answer([row["question"] for row in measured], max_new_tokens=4)
+
+    assert len(measured) == 8
+    assert [answer.text for answer in answers] == [row["answer"] for row in measured]
+
+
+def test_before_joint_training_the_compressor_reads_the_question(compressor: Path, store: Path) -> None:
+    pipeline = ClaraPipeline.open(adapters=compressor, store=store, backbone=FLOAT32, device="cpu")
+
+    assert pipeline.reasoner == "compressor"
+    assert len(pipeline.answer(QUESTIONS, max_new_tokens=2)[0].hits) == 5
+
+
+def test_a_store_of_another_compressor_is_refused(commands: Any, clara: Any, store: Path, tmp_path: Path) -> None:
+    assert clara(*commands.fit_compressor(tmp_path / "other", "--trainer.max_steps", 1)).code == 0
+
+    with pytest.raises(ClaraError, match="was made by compressor .* the adapters hold compressor"):
+        ClaraPipeline.open(adapters=tmp_path / "other" / "adapters", store=store)
+
+
+def test_a_store_is_compared_with_the_weights_and_not_with_what_a_header_says(
+    compressor: Path, store: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(compressor, tmp_path / "adapters")
+    path = tmp_path / "adapters" / "compressor" / "adapter_model.safetensors"
+    save_file({name: value + 1 for name, value in load_file(path).items()}, path)
+
+    with pytest.raises(ClaraError, match="was made by compressor"):
+        ClaraPipeline.open(adapters=tmp_path / "adapters", store=store, backbone=FLOAT32)
