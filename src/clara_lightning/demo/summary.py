@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from clara_lightning.backbone.folder import AdapterFolder, build_from_folder, reasoner_of
-from clara_lightning.cli.screen import table
 from clara_lightning.corpus.manifest import write_json
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.data.readers import read_questions
 from clara_lightning.data.records import Question
 from clara_lightning.evaluation.conditions import LABELS, StoreLibrary
+from clara_lightning.evaluation.report import plain, screen_table
 from clara_lightning.evaluation.retrieval import rank_store, retrieval_figures
 from clara_lightning.inference.pipeline import Answer, ClaraPipeline
 from clara_lightning.objectives.answers import cover_exact_match
@@ -92,13 +91,13 @@ def _one_of_each_kind(questions: Sequence[Question]) -> list[Question]:
 
 def _show(question: Question, answer: Answer, console: Console) -> None:
     right = cover_exact_match(answer.text, references=question.answers) > 0
-    console.print(f"[bold]{escape(question.question)}[/bold]")
+    console.print(f"[bold]{plain(question.question)}[/bold]")
     mark = "[green]right[/green]" if right else "[red]wrong[/red]"
-    console.print(f"  answer from memory: {escape(answer.text) or '(none)'}  ({mark})")
-    console.print(f"  right answer:       {escape(' / '.join(question.answers))}")
+    console.print(f"  answer from memory: {plain(answer.text) or '(none)'}  ({mark})")
+    console.print(f"  right answer:       {plain(' / '.join(question.answers))}")
     for hit in answer.hits:
         gold = "gold " if hit.document.id in question.gold_ids else "     "
-        console.print(f"  [dim]{gold}{hit.score:.2f}  {escape(hit.document.content.replace(chr(10), ': '))}[/dim]")
+        console.print(f"  [dim]{gold}{hit.score:.2f}  {plain(hit.document.content.replace(chr(10), ': '))}[/dim]")
     console.print()
 
 
@@ -110,7 +109,7 @@ def _print_tables(folders: DemoFolders, figures: DemoFigures, *, total: float, c
         rows.append(
             [LABELS[name], _percent(values["cover_em"]), _percent(values["em"]), f"{values['cross_entropy']:.2f}"]
         )
-    console.print(table(rows, title=f"Answers to {results['questions']} questions about held-out places"))
+    console.print(screen_table(rows, title=f"Answers to {results['questions']} questions about held-out places"))
     console.print(
         f"Information retained: {_percent(results['information_retained'])} of what a passage's text tells about the "
         "answer is still in its memory (0 %: as if there were no document, 100 %: as good as the text).\n"
@@ -120,7 +119,7 @@ def _print_tables(folders: DemoFolders, figures: DemoFigures, *, total: float, c
     for name, label in (("clara", "after joint training"), ("bm25", "by BM25, word overlap")):
         recall = results["retrieval"][name]["recall"]
         rows.append([label, _percent(recall["1"]), _percent(recall["5"])])
-    console.print(table(rows, title=f"Search over {results['documents']} passages (Recall@1 and @5)"))
+    console.print(screen_table(rows, title=f"Search over {results['documents']} passages (Recall@1 and @5)"))
     times = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in figures.seconds.items())
     console.print(f"Time: {times}; this run {total:.0f} s.")
     console.print(f"Run folder: {folders.out} (curves.png, retrieval.png, report/report.md)", soft_wrap=True)
@@ -128,8 +127,8 @@ def _print_tables(folders: DemoFolders, figures: DemoFigures, *, total: float, c
     console.print(f'Ask your own: {ask} "What is the capital of Kenya?"', soft_wrap=True, markup=False)
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+def _percent(share: float | None) -> str:
+    return "not measurable" if share is None else f"{100 * share:.0f} %"
 
 
 def _plot(folders: DemoFolders, figures: DemoFigures) -> None:

@@ -6,6 +6,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from unicodedata import category
+
+from rich.markup import escape
+from rich.table import Table
 
 from clara_lightning.corpus.manifest import write_json
 from clara_lightning.evaluation.conditions import LABELS
@@ -67,6 +71,22 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     head, *body = rows
     lines = [head, ["---"] * len(head), *body]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def screen_table(rows: Sequence[Sequence[str]], *, title: str) -> Table:
+    """A table of text cells, the first row as its header; the first column to the left, figures to the right."""
+    head, *body = rows
+    result = Table(title=title, title_justify="left")
+    for number, name in enumerate(head):
+        result.add_column(name, justify="left" if number == 0 else "right")
+    for row in body:
+        result.add_row(*[plain(cell) for cell in row])
+    return result
+
+
+def plain(text: str) -> str:
+    """Text from outside, without markup and without control characters, which could steer the terminal."""
+    return escape("".join("\N{REPLACEMENT CHARACTER}" if category(c) == "Cc" and c not in "\n\t" else c for c in text))
 
 
 def plot_conditions(path: Path, results: Results) -> None:
