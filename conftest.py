@@ -139,13 +139,10 @@ def clara(capfd: pytest.CaptureFixture[str]) -> Clara:
 
 def start_clara(*args: object, path: Path | None = None) -> subprocess.Popen[str]:
     """The command line as a process of its own; it can import what lies in ``path``."""
+    folders = [str(ROOT / "src"), *([str(path)] if path else [])]
     return subprocess.Popen(
         [sys.executable, "-m", "clara_lightning", *map(str, args)],
-        env=os.environ
-        | {
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT / "src"), path and str(path)])),
-            "OMP_NUM_THREADS": "1",
-        },
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(folders), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -117,7 +117,7 @@ def test_before_joint_training_the_compressor_reads_the_question(compressor: Pat
 def test_a_store_of_another_compressor_is_refused(commands: Any, clara: Any, store: Path, tmp_path: Path) -> None:
     assert clara(*commands.fit_compressor(tmp_path / "other", "--trainer.max_steps", 1)).code == 0
 
-    with pytest.raises(ClaraError, match="was made by compressor .* the adapters hold compressor"):
+    with pytest.raises(ClaraError, match=r"was made by compressor .* the adapters hold compressor"):
         ClaraPipeline.open(adapters=tmp_path / "other" / "adapters", store=store)
 
 

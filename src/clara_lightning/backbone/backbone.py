@@ -205,6 +205,10 @@ class ClaraBackbone(nn.Module):
         rows = self.tokenizer([f" {text}" for text in texts], split_special_tokens=True)["input_ids"] if texts else []
         return list(rows)
 
+    def count_cut(self, texts: Sequence[str]) -> int:
+        """How many texts are longer than the document length, so that their tail is not read."""
+        return sum(len(row) > self.memory_config.document_tokens for row in self._token_rows(texts))
+
     def read(self, texts: Sequence[str], *, adapter: str) -> Compressed:
         """Read texts followed by memory tokens, through the trunk alone (no LM head).
 

@@ -26,7 +26,7 @@ from clara_lightning.corpus.manifest import write_json
 from clara_lightning.demo.dataset import write_demo_data
 from clara_lightning.errors import ClaraError
 
-QUESTIONS = 48
+QUESTIONS = 40
 PASSAGES = 600
 STAMPS = "stamps"
 FAST = {"size": 80, "steps": 2, "questions": 4}

@@ -36,7 +36,7 @@ def markdown(results: Results) -> str:
         "# Evaluation",
         f"{results.questions} questions, stage {results.stage}, compressor `{results.fingerprint[:16]}`, "
         + (f"store of {results.documents} documents" if results.documents else "each question's own passages")
-        + f", top-k {results.settings['top_k']}, {results.seconds} s.",
+        + f", top-k {results.settings['top_k']}, {results.documents_cut} gold documents cut, {results.seconds} s.",
         "## Answers",
         _table(answers),
         f"Information retained: **{results.information_retained:.3f}** "

@@ -51,6 +51,7 @@ class Results:
         answers: figures by condition.
         information_retained: (CE none - CE gold memory) / (CE none - CE gold text).
         retrieval: figures by system; empty where there was nothing to choose from.
+        documents_cut: gold documents longer than the compressor's limit; neither memory nor text holds their tail.
         seconds: of the whole evaluation.
     """
 
@@ -62,6 +63,7 @@ class Results:
     answers: dict[Condition, AnswerFigures]
     information_retained: float
     retrieval: dict[str, RetrievalFigures]
+    documents_cut: int
     seconds: float
 
     def to_json(self) -> dict[str, Any]:

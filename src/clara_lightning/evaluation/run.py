@@ -119,6 +119,9 @@ def evaluate_folder(settings: EvaluationSettings) -> Results:
             name: retrieval_figures(ranking, library, cutoffs=sorted({1, 5, top_k}))
             for name, ranking in rankings.items()
         },
+        documents_cut=backbone.count_cut(
+            sorted({library.text(key) for number in range(len(questions)) for key in library.gold(number)})
+        ),
         seconds=round(time.monotonic() - started, 1),
     )
     write_report(out, results, predictions)

@@ -136,7 +136,7 @@ def usable_device(name: str | None) -> str:
         AssertionError,
         NotImplementedError,
         RuntimeError,
-    ) as error:  # torch raises what the device's library raises
+    ) as error:  # as torch's backends raise it
         raise ClaraError(f"--device: {name!r} cannot be used: {str(error).splitlines()[0]}") from error
     return name
 

@@ -27,6 +27,7 @@ from clara_lightning.errors import ClaraError
 from clara_lightning.modules.schedule import ScheduleConfig, share_of_peak
 
 STAGE_KEY = "clara_stage"
+SAMPLE = 10_000  # documents looked at for their length
 
 log = logging.getLogger(__name__)
 
@@ -128,9 +129,14 @@ class ClaraModule(LightningModule, ABC):
         self.backbone.train()
 
     def on_fit_start(self) -> None:
-        """Say what is trained, and on what."""
-        if self.trainer.is_global_zero:
-            log.info(self.describe())
+        """Say what is trained, and on what, and how many documents are longer than what is read of them."""
+        if not self.trainer.is_global_zero:
+            return
+        log.info(self.describe())
+        documents = self.trainer.datamodule.documents()[:SAMPLE]  # type: ignore[attr-defined]
+        if cut := self.backbone.count_cut(documents):
+            limit = self.memory_config.document_tokens
+            log.info("%d of %d training documents are longer than %d tokens and are cut", cut, len(documents), limit)
 
     def describe(self) -> str:
         """One line: stage, backbone, memory, adapters and their layers."""
