@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import (
     AutoModelForCausalLM,
     Gemma3TextConfig,
+    GPT2Config,
     LlamaConfig,
     MistralConfig,
     Phi3Config,
@@ -121,6 +122,8 @@ def make_config(family: str, *, vocab_size: int) -> PreTrainedConfig:
             return Gemma3TextConfig(
                 **shared, head_dim=8, sliding_window=8, layer_types=kinds, final_logit_softcapping=3.0
             )
+        case "gpt2":  # not in FAMILIES: learned absolute positions, its own kind of linear layer
+            return GPT2Config(**{k: v for k, v in shared.items() if k != "intermediate_size"} | {"n_inner": 48})
     raise ValueError(f"no such family: {family}")
 
 

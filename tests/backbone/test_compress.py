@@ -62,6 +62,13 @@ def test_memory_in_a_batch_is_that_of_the_definition(
         assert_close(row, reference(backbone, text, adapter=COMPRESSOR), torch.float64)
 
 
+@torch.no_grad()
+def test_positions_count_real_tokens_only(tiny_backbone: Backbones, documents: list[str]) -> None:
+    backbone = tiny_backbone("gpt2", dtype=torch.float64)  # where a position is absolute, padding would shift it
+    for row, text in zip(backbone.compress(documents), documents, strict=True):
+        assert_close(row, reference(backbone, text, adapter=COMPRESSOR), torch.float64)
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("family", FAMILIES)
 @torch.no_grad()

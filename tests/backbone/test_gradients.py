@@ -115,20 +115,18 @@ def two_processes() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("checkpointing", [False, True])
-def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(tmp_path: Path, checkpointing: bool) -> None:
+def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(tmp_path: Path) -> None:
     script = two_processes()
-    assert script.__file__ is not None
     out = tmp_path / "gradients.pt"
-    source = Path(__file__).parents[2] / "src"
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(source)}
-    command = [sys.executable, script.__file__, str(out), str(checkpointing)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    command = [sys.executable, str(script.__file__), str(out)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 
-    step = script.Step(gradient_checkpointing=checkpointing)
+    step = script.Step(gradient_checkpointing=False)
     step([0, 1, 2, 3]).backward()
     alone, together = step.gradients(), torch.load(out, weights_only=True)
-    assert alone.keys() == together.keys()
-    for key, value in alone.items():
-        torch.testing.assert_close(together[key], value, rtol=1e-4, atol=1e-7, msg=key)
+    for found in (together[0], together[1]):
+        assert found.keys() == alone.keys()
+        for key, value in alone.items():
+            torch.testing.assert_close(found[key], value, rtol=1e-4, atol=1e-7, msg=key)

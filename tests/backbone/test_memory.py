@@ -20,10 +20,10 @@ Backbones = Callable[..., ClaraBackbone]
 VOCAB, DIM = 12, 3
 
 
-def make_head(tokens: int = 3, kind: MemoryKind = "anchors", *, for_queries: bool = False) -> MemoryHead:
+def make_head(tokens: int = 3, kind: MemoryKind = "anchors") -> MemoryHead:
     config = MemoryConfig(tokens=tokens, document_tokens=64, kind=kind)
     mean, std = torch.tensor([0.5, -1.0, 2.0]), torch.tensor([1.0, 2.0, 0.5])
-    return MemoryHead(config, embedding_mean_D=mean, embedding_std_D=std, vocab_size=VOCAB, for_queries=for_queries)
+    return MemoryHead(config, embedding_mean_D=mean, embedding_std_D=std, vocab_size=VOCAB)
 
 
 texts = st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=9)
@@ -156,23 +156,6 @@ def test_published_memory_is_the_hidden_state_itself() -> None:
     head.calibrate(hidden)
     assert torch.equal(head.memory(hidden[None], None)[0], hidden)
     assert torch.equal(head.centre_D, torch.zeros(DIM))
-
-
-def test_places_count_by_their_anchors_rarity_at_first() -> None:
-    head = make_head(for_queries=True)
-    head.count_tokens([[1], [1, 2]], [[3]])
-    ids, filled = torch.tensor([[1, 2, 3]]), torch.tensor([[True, True, False]])
-    weights = head.place_weights(ids, filled, torch.randn(1, 3, DIM))
-    assert weights[0].tolist() == pytest.approx([math.log(4 / 3), math.log(4 / 2), 0.0])
-
-
-def test_a_query_head_learns_how_much_a_place_counts() -> None:
-    head, hidden = make_head(for_queries=True), torch.randn(1, 3, DIM)
-    head.count_tokens([[1], [2], [3]], [])
-    filled = torch.tensor([[True, True, False]])
-    head.place_weights(torch.tensor([[1, 2, 3]]), filled, hidden).square().sum().backward()
-    assert head.weight_D is not None and head.weight_D.grad is not None and bool(head.weight_D.grad.abs().max() > 0)
-    assert make_head().weight_D is None
 
 
 def test_a_head_of_equal_settings_starts_equal() -> None:

@@ -1,6 +1,6 @@
 """One training step in two processes (DDP over gloo); prints nothing, writes rank 0's gradients. Not a test itself.
 
-Run as ``python two_processes.py OUT.pt CHECKPOINTING``.
+Run as ``python two_processes.py OUT.pt``: gradients without (0) and with (1) activation checkpointing.
 """
 
 from __future__ import annotations
@@ -48,18 +48,20 @@ class Step(nn.Module):
         return {key: value.grad.clone() for key, value in own if value.grad is not None}
 
 
-def _rank(rank: int, out: str, checkpointing: bool) -> None:
+def _rank(rank: int, out: str) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{out}.rendezvous", rank=rank, world_size=2)
-    step = Step(gradient_checkpointing=checkpointing)
-    wrapped = nn.parallel.DistributedDataParallel(step)
-    wrapped([0, 1] if rank == 0 else [2, 3]).backward()
+    found = {}
+    for checkpointing in (False, True):
+        step = Step(gradient_checkpointing=checkpointing)
+        wrapped = nn.parallel.DistributedDataParallel(step)
+        wrapped([0, 1] if rank == 0 else [2, 3]).backward()
+        found[int(checkpointing)] = step.gradients()
     if rank == 0:
-        torch.save(step.gradients(), out)
+        torch.save(found, out)
     torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # no thread pool is there to be lost by the fork
     _builders()
-    arguments = (sys.argv[1], sys.argv[2] == "True")
-    torch.multiprocessing.start_processes(_rank, arguments, nprocs=2, start_method="fork")
+    torch.multiprocessing.start_processes(_rank, (sys.argv[1],), nprocs=2, start_method="fork")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,9 +60,11 @@ def add_adapters(model: PreTrainedModel, *, names: Sequence[str], settings: Lora
     update below 1e-4.
     """
     first, *others = names
-    peft_model = get_peft_model(model, settings.to_peft(), adapter_name=first)
-    for name in others:
-        peft_model.add_adapter(name, settings.to_peft())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft 0.21 reads a property that transformers 5 renamed
+        peft_model = get_peft_model(model, settings.to_peft(), adapter_name=first)
+        for name in others:
+            peft_model.add_adapter(name, settings.to_peft())
     set_trainable(peft_model, ())
     return peft_model
 

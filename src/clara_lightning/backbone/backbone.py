@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import takewhile
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -344,7 +345,10 @@ class ClaraBackbone(nn.Module):
                 attention_mask=batch.attention.to(self.device),
                 generation_config=settings,
             )
-        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        # Not every end of turn, nor the padding behind it, is a special token that the tokenizer would leave out.
+        stops = set(self.prompts.stop_ids)
+        answers = [list(takewhile(lambda token: token not in stops, row)) for row in ids.tolist()]
+        return [text.strip() for text in self.tokenizer.batch_decode(answers, skip_special_tokens=True)]
 
     # --- preparation -----------------------------------------------------------------------------------------------
 

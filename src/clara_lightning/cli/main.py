@@ -78,12 +78,11 @@ def _run(args: list[str]) -> int:
 def _speak() -> None:
     """Show what our own code logs, as plain lines on stderr."""
     ours = logging.getLogger("clara_lightning")
-    if not ours.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        ours.addHandler(handler)
-        ours.setLevel(logging.INFO)
-        ours.propagate = False
+    handler = logging.StreamHandler()  # a new one each time: it holds on to the stderr of its making
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    ours.handlers[:] = [handler]
+    ours.setLevel(logging.INFO)
+    ours.propagate = False
 
 
 def _train(args: list[str]) -> int:
