@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt scripts/setup.sh
 	PYTHON="$(PYTHON)" sh scripts/setup.sh "$(VENV)"
 	@touch $(STAMP)
 
-demo: $(STAMP)  ## the whole pipeline on the World Factbook: about ten minutes on two cores
+demo: $(STAMP)  ## the whole pipeline on the World Factbook: about a quarter of an hour on two cores
 	$(BIN)/clara demo
 
 test: $(STAMP)  ## the tests
