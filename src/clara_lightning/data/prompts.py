@@ -35,7 +35,6 @@ class PromptTemplate:
     question: str = "Background:\n{background}\n\nQuestion: {question}"
     all_pairs: str = "Background:\n{background}\n\nWrite questions about the background, each with its answer."
     paraphrase: str = "Background:\n{background}\n\nSay what the background says in other words."
-    pair: str = "Question: {question}\nAnswer: {answer}"
     separator: str = "\n"
     answer_cue: str = "\nAnswer:"
 
