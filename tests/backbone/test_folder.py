@@ -176,6 +176,16 @@ def test_a_folder_is_replaced_as_a_whole(backbone: ClaraBackbone, saved: Adapter
     assert [path.name for path in saved.path.parent.iterdir()] == [saved.path.name]
 
 
+def test_what_a_killed_run_left_is_removed(backbone: ClaraBackbone, saved: AdapterFolder) -> None:
+    left = saved.path.parent / f".{saved.path.name}-abc123"
+    left.mkdir()
+    (left / "clara.yaml").write_text("half", encoding="utf-8")
+
+    save(backbone, saved.path)
+
+    assert [path.name for path in saved.path.parent.iterdir()] == [saved.path.name]
+
+
 def test_an_error_while_writing_leaves_the_old_folder_and_nothing_else(
     backbone: ClaraBackbone, saved: AdapterFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,6 +88,14 @@ CASES: dict[str, Case] = {
         ),
         "model.init_args.backbone.name is required: a hub id, a folder or a .gguf file",
     ),
+    "validation of no weights": (
+        lambda w: ["validate", *w.fit()[1:]],
+        "clara validate: --ckpt_path or model.init_args.init_from is required: whose weights?",
+    ),
+    "validation rows without a question": (
+        lambda w: w.fit("--data.val", w.write("val.jsonl", '{"id": "a", "document": "x", "paraphrase": "y"}\n')),
+        "val.jsonl: no row has a question-answer pair, and validation asks them",
+    ),
     "no memory": (lambda w: w.fit("--model.memory_tokens", 0), "model.init_args.memory_tokens must be >= 1, got 0"),
     "more memory than document": (
         lambda w: w.fit("--model.memory_tokens", 50),

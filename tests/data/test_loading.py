@@ -115,3 +115,8 @@ def test_rows_become_examples_only_when_they_are_needed() -> None:
 def test_a_batch_size_below_one_is_refused() -> None:
     with pytest.raises(ClaraError, match=r"data\.init_args\.batch_size must be >= 1, got 0"):
         make_loader(batch_size=0)
+
+
+def test_fewer_training_rows_than_processes_are_refused() -> None:
+    with pytest.raises(ClaraError, match=r"data\.init_args\.train: 2 rows are too few for 3 processes"):
+        make_loader(2, shuffle=True, rank=0, world_size=3)

@@ -7,9 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+
+from clara_lightning.modules.compressor import others_documents
 
 
 def test_a_run_folder_holds_configuration_checkpoint_adapters_metrics_and_events(compressor_run: Path) -> None:
@@ -87,6 +90,16 @@ def test_init_from_with_another_memory_is_refused(commands: Any, clara: Any, com
         f"model.init_args.memory_tokens is 8, but the adapters in {compressor} were trained with 4"
     )
     assert not run.exists()
+
+
+@pytest.mark.parametrize("counts", [(1, 1), (1, 3), (3, 1), (2, 2, 5), (1, 2, 1, 4)])
+def test_a_question_is_never_lent_its_own_documents(counts: tuple[int, ...]) -> None:
+    owner = [question for question, count in enumerate(counts) for _ in range(count)]
+
+    lent = others_documents(list(counts))
+
+    assert len(lent) == len(owner)
+    assert all(owner[document] != question for document, question in zip(lent, owner, strict=True))
 
 
 def test_validate_measures_the_adapters_of_a_run(commands: Any, clara: Any, compressor_run: Path) -> None:

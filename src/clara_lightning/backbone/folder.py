@@ -163,6 +163,8 @@ def save_adapters(
     """Write the adapter folder; a folder that is already there is replaced as a whole or not at all."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(f".{target.name}-*"):  # of a run that was killed while it wrote
+        shutil.rmtree(left, ignore_errors=True)
     working = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     try:
         for name in backbone.adapters:

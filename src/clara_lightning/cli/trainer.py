@@ -48,6 +48,11 @@ class ClaraCLI(LightningCLI):
         settings = self.config[self.subcommand]
         self.run_folder = _run_folder(settings)
         settings.trainer.default_root_dir = str(self.run_folder)
+        measures = self.subcommand in ("validate", "test")
+        if measures and not settings.ckpt_path and not settings.model.init_args.get("init_from"):
+            raise ClaraError(
+                f"clara {self.subcommand}: --ckpt_path or model.init_args.init_from is required: whose weights?"
+            )
         holds_run = any(_checkpoint_folder(settings).glob("*.ckpt"))
         if self.subcommand == "fit" and holds_run and not settings.ckpt_path:
             raise ClaraError(

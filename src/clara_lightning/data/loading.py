@@ -47,6 +47,8 @@ class BatchLoader(Generic[Row, Example]):
     ) -> None:
         if batch_size < 1:
             raise ClaraError(f"data.init_args.batch_size must be >= 1, got {batch_size}")
+        if shuffle and len(rows) < world_size:
+            raise ClaraError(f"data.init_args.train: {len(rows)} rows are too few for {world_size} processes")
         self.rows = rows
         self.make_example = make_example
         self.batch_size = batch_size

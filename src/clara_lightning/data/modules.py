@@ -5,6 +5,7 @@ Batches are lists of plain records; the backbone, which owns the tokenizer, make
 
 from __future__ import annotations
 
+import logging
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from clara_lightning.data.loading import BatchLoader
 from clara_lightning.data.readers import read_questions, read_scp
 from clara_lightning.data.records import QAPair, Question, SCPExample
 from clara_lightning.errors import ClaraError
+
+log = logging.getLogger(__name__)
 
 Task = Literal["question", "all_pairs", "paraphrase"]
 Row = TypeVar("Row")
@@ -192,7 +195,12 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
                         f"{self.train_path}: row {row.id!r}: it has a paraphrase alone, "
                         "and data.init_args.paraphrase_share is 0"
                     )
-        self.val_rows = [row for row in self.val_rows if row.pairs]
+        asked = [row for row in self.val_rows if row.pairs]
+        if self.val_rows and not asked:
+            raise ClaraError(f"{self.val_path}: no row has a question-answer pair, and validation asks them")
+        if len(asked) < len(self.val_rows):
+            log.warning("%s: %d rows without a pair are not asked", self.val_path, len(self.val_rows) - len(asked))
+        self.val_rows = asked
 
     def documents(self) -> list[str]:
         """The documents."""

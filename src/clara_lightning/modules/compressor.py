@@ -127,6 +127,8 @@ class SalientCompressor(ClaraModule):
         """Cross-entropy of the answers without memory, from another document's, from their own, and from the text."""
         memory_NLD = self._compress(batch).memory_NLD
         for index, condition in enumerate(CONDITIONS):
+            if condition == "another" and len(batch) == 1:
+                continue  # no other question whose documents could be lent
             loss = self._loss(batch, condition, memory_NLD)
             self._sums[index] += torch.stack([loss.sum_B.sum(), loss.tokens_B.sum()])
 
@@ -156,9 +158,7 @@ class SalientCompressor(ClaraModule):
         """Loss of the answers under one of :data:`CONDITIONS`."""
         prompts = [self._prompt(example, condition) for example in batch]
         if condition == "another":
-            # One document on: with a batch of one question there is no other document, and its own stays.
-            shift = len(batch[0].documents)
-            memory_NLD = memory_NLD.roll(-shift, dims=0)
+            memory_NLD = memory_NLD[others_documents([len(example.documents) for example in batch])]
         return self.backbone.answer_loss(prompts, memory_NLD if condition in ("memory", "another") else None)
 
     def _prompt(self, example: ReadingExample, condition: str) -> Prompt:
@@ -171,3 +171,24 @@ class SalientCompressor(ClaraModule):
         if example.task == "question":
             return self.backbone.prompts.ask(example.question, background, answer=example.answer)
         return Prompt(getattr(template, example.task), background, example.answer)
+
+
+def others_documents(counts: Sequence[int]) -> list[int]:
+    """For each document of a batch, a document of another question in its place.
+
+    Args:
+        counts: documents of each of at least two questions, in order.
+
+    Returns:
+        Numbers of documents; a question borrows from those that follow it, over and over where they have fewer.
+
+    Example:
+        >>> others_documents([2, 1, 1])
+        [2, 3, 3, 0]
+    """
+    starts = [sum(counts[:number]) for number in range(len(counts))]
+    borrowed: list[int] = []
+    for start, count in zip(starts, counts, strict=True):
+        others = [*range(start + count, sum(counts)), *range(start)]
+        borrowed.extend(others[place % len(others)] for place in range(count))
+    return borrowed
