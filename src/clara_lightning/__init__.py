@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from clara_lightning.inference.pipeline import ClaraPipeline
     from clara_lightning.modules.compressor import SalientCompressor
     from clara_lightning.modules.joint import JointRAGModule
+    from clara_lightning.modules.sharding import ShardedStrategy
     from clara_lightning.objectives.topk import StraightThroughTopK
 
 _HOMES = {
@@ -32,6 +33,7 @@ _HOMES = {
     "QADataModule": "data.modules",
     "SCPDataModule": "data.modules",
     "SalientCompressor": "modules.compressor",
+    "ShardedStrategy": "modules.sharding",
     "StraightThroughTopK": "objectives.topk",
 }
 
@@ -47,6 +49,7 @@ __all__ = [
     "QADataModule",
     "SCPDataModule",
     "SalientCompressor",
+    "ShardedStrategy",
     "StraightThroughTopK",
 ]
 

@@ -44,6 +44,7 @@ def make_store(tmp_path: Path) -> MakeStore:
             memory_tokens=memory_NLD.shape[1],
             hidden_size=memory_NLD.shape[2],
             dtype="bfloat16",
+            compute_dtype="float32",
             rows_per_shard=rows_per_shard,
             documents_sha256="cd" * 32,
         )

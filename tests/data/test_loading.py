@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,10 +59,31 @@ def test_what_one_epoch_leaves_out_another_takes_in() -> None:
     assert taken == set(range(23))
 
 
-def test_fewer_rows_than_a_batch_are_one_small_batch() -> None:
-    loader = make_loader(3)
-    assert [sorted(row for row, _ in batch) for batch in loader] == [[0, 1, 2]]
-    assert len(loader) == 1
+def test_fewer_training_rows_than_a_batch_of_all_processes_are_refused() -> None:
+    message = r"data\.init_args\.batch_size: 3 x 4 \(processes x batch_size\) rows are a batch, .*train holds 11"
+    with pytest.raises(ClaraError, match=message):
+        make_loader(11, rank=0, world_size=3)
+
+
+@pytest.mark.parametrize("finished", [0, 3])
+def test_workers_change_nothing(finished: int) -> None:
+    options: dict[str, Any] = {"epoch": 1, "finished": finished, "accumulate": 2}
+    here, there = list(make_loader(**options)), list(make_loader(num_workers=2, **options))
+    assert here == there
+    assert [batch.step for batch in here] == [batch.step for batch in there]
+
+
+def test_an_iteration_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(0)
+    before = torch.random.get_rng_state()
+    list(make_loader())
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_every_batch_knows_the_examples_of_its_optimizer_step() -> None:
+    batches = list(make_loader(23, accumulate=2))  # five batches: two steps of two and one of what is left
+    expected = [batches[0] + batches[1]] * 2 + [batches[2] + batches[3]] * 2 + [batches[4]]
+    assert [batch.step for batch in batches] == expected
 
 
 @given(rows=st.integers(4, 40), size=st.integers(1, 3), world=st.integers(1, 4), epoch=st.integers(0, 3))
@@ -99,10 +121,15 @@ def test_validation_draws_the_same_in_every_epoch() -> None:
     assert list(make_loader(shuffle=False, epoch=1)) == list(make_loader(shuffle=False, epoch=2))
 
 
+@pytest.mark.parametrize("size", [1, 2, 4])
 @pytest.mark.parametrize("world", [1, 2, 3])
-def test_validation_rows_are_seen_once_by_one_rank(world: int) -> None:
-    ranks = [make_loader(11, shuffle=False, batch_size=2, rank=rank, world_size=world) for rank in range(world)]
-    assert sorted(row for rank in ranks for batch in rank for row, _ in batch) == list(range(11))
+def test_validation_rows_count_once_and_all_processes_have_equal_batches(world: int, size: int) -> None:
+    loaders = [make_loader(11, shuffle=False, batch_size=size, rank=rank, world_size=world) for rank in range(world)]
+    ranks = [list(loader) for loader in loaders]
+
+    assert sorted(row for rank in ranks for batch in rank for row, _ in batch[: batch.real]) == list(range(11))
+    lengths = {tuple(len(batch) for batch in rank) for rank in ranks}
+    assert len(lengths) == 1 and min(lengths.pop()) > 0
 
 
 def test_rows_become_examples_only_when_they_are_needed() -> None:
@@ -115,8 +142,3 @@ def test_rows_become_examples_only_when_they_are_needed() -> None:
 def test_a_batch_size_below_one_is_refused() -> None:
     with pytest.raises(ClaraError, match=r"data\.init_args\.batch_size must be >= 1, got 0"):
         make_loader(batch_size=0)
-
-
-def test_fewer_training_rows_than_processes_are_refused() -> None:
-    with pytest.raises(ClaraError, match=r"data\.init_args\.train: 2 rows are too few for 3 processes"):
-        make_loader(2, shuffle=True, rank=0, world_size=3)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER, LoraSettings
 from clara_lightning.backbone.backbone import ClaraBackbone, embedding_table
@@ -143,9 +144,9 @@ def architecture_of(model: ClaraBackbone) -> dict[str, Any]:
 def fingerprint(backbone: ClaraBackbone, adapter: str = COMPRESSOR) -> str:
     """sha256 over everything that decides the memory an adapter makes, apart from the backbone's own weights."""
     digest = hashlib.sha256(repr((FORMAT, asdict(backbone.memory_config), architecture_of(backbone))).encode())
-    tensors = get_peft_model_state_dict(backbone.lm, adapter_name=adapter) | dict(backbone.heads[adapter].state_dict())
+    tensors = _adapter_tensors(backbone, adapter) | _whole(backbone.heads[adapter].state_dict())
     for name in sorted(tensors):
-        value = tensors[name].detach().cpu().contiguous()
+        value = tensors[name]
         digest.update(f"{name}:{value.dtype}:{tuple(value.shape)}".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
@@ -159,8 +160,24 @@ def save_adapters(
     stage: str,
     parent: str | None,
     retrieval: RetrievalConfig,
+    write: bool = True,
 ) -> None:
-    """Write the adapter folder; a folder that is already there is replaced as a whole or not at all."""
+    """Write the adapter folder; a folder that is already there is replaced as a whole or not at all.
+
+    Args:
+        backbone: what to save.
+        path: the folder.
+        config: names the pretrained weights.
+        stage: class name of the module that trained it.
+        parent: fingerprint of the folder that the stage started from.
+        retrieval: how documents are found for these adapters.
+        write: on in one process; where weights are in shards, the others must call this too, to give their parts.
+    """
+    tensors = {name: _adapter_tensors(backbone, name) for name in backbone.adapters}
+    heads = _whole(backbone.heads.state_dict())
+    own_fingerprint = fingerprint(backbone)
+    if not write:
+        return
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     for left in target.parent.glob(f".{target.name}-*"):  # of a run that was killed while it wrote
@@ -168,13 +185,12 @@ def save_adapters(
     working = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     try:
         for name in backbone.adapters:
-            _save_adapter(backbone, name, working / name, config)
-        heads = {f"{k}": v.detach().cpu().contiguous() for k, v in backbone.heads.state_dict().items()}
+            _save_adapter(backbone, name, tensors[name], working / name, config)
         save_file(heads, str(working / MEMORY_FILE))
         header = {
             "format": FORMAT,
             "stage": stage,
-            "fingerprint": fingerprint(backbone),
+            "fingerprint": own_fingerprint,
             "parent": parent,
             "backbone": {"name": config.name, "revision": config.revision},
             "architecture": architecture_of(backbone),
@@ -193,7 +209,23 @@ def save_adapters(
         shutil.rmtree(working, ignore_errors=True)
 
 
-def _save_adapter(backbone: ClaraBackbone, name: str, folder: Path, config: BackboneConfig) -> None:
+def _adapter_tensors(backbone: ClaraBackbone, name: str) -> dict[str, Tensor]:
+    return _whole(get_peft_model_state_dict(backbone.lm, adapter_name=name))
+
+
+def _whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Full tensors on the CPU; where they lie in shards, every process must call this."""
+    return {name: full(value.detach()).cpu().contiguous() for name, value in tensors.items()}
+
+
+def full(value: Any) -> Any:
+    """The whole of a tensor whose parts lie in several processes, all of which must call this; else ``value``."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def _save_adapter(
+    backbone: ClaraBackbone, name: str, tensors: dict[str, Tensor], folder: Path, config: BackboneConfig
+) -> None:
     folder.mkdir()
     settings = backbone.lm.peft_config[name]
     before = settings.inference_mode, settings.base_model_name_or_path
@@ -202,12 +234,7 @@ def _save_adapter(backbone: ClaraBackbone, name: str, folder: Path, config: Back
         settings.save_pretrained(str(folder))
     finally:
         settings.inference_mode, settings.base_model_name_or_path = before
-    tensors = get_peft_model_state_dict(backbone.lm, adapter_name=name)
-    save_file(
-        {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
-        str(folder / "adapter_model.safetensors"),
-        metadata={"format": "pt"},
-    )
+    save_file(tensors, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
 
 
 def _swap(working: Path, target: Path) -> None:

@@ -97,7 +97,7 @@ class MemoryHead(nn.Module):
             self.register_buffer("hidden_mean_D", torch.zeros(dim))
             self.register_buffer("hidden_std_D", torch.ones(dim))
         if config.kind == "anchors":
-            self.scale = nn.Parameter(torch.tensor(0.2))
+            self.scale = nn.Parameter(torch.tensor([0.2]))  # FSDP2 takes no parameter without a dimension
         for what in ("document", "question"):
             self.register_buffer(f"{what}_frequency_V", torch.zeros(vocab_size, dtype=torch.int32))
             self.register_buffer(f"num_{what}s", torch.zeros((), dtype=torch.int64))

@@ -18,6 +18,7 @@ from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import STAGE_KEY, ClaraModule, check_stage
 from clara_lightning.modules.exporter import AdapterExporter
 from clara_lightning.modules.metrics_file import MetricsFile
+from clara_lightning.modules.preemption import Preemption
 
 VERBS = ("fit", "validate", "test", "predict")
 
@@ -30,7 +31,8 @@ class ClaraCLI(LightningCLI):
     - A checkpoint given with ``--ckpt_path`` never changes the configuration: of another stage, it is refused.
     - ``fit`` writes one run folder (``trainer.default_root_dir``): config, checkpoints, adapters, metrics. A folder
       that holds a run is only touched to resume it.
-    - Callbacks that every run needs are groups of their own (``checkpoint``, ``exporter``, ``metrics``, ``encoder``),
+    - Callbacks that every run needs are groups of their own (``checkpoint``, ``exporter``, ``metrics``, ``preemption``,
+      ``encoder``),
       so that a list of callbacks in a configuration does not replace them.
     """
 
@@ -41,6 +43,7 @@ class ClaraCLI(LightningCLI):
         parser.set_defaults({"trainer.enable_model_summary": False})  # our own line says what is trained
         parser.add_lightning_class_args(AdapterExporter, "exporter")
         parser.add_lightning_class_args(MetricsFile, "metrics")
+        parser.add_lightning_class_args(Preemption, "preemption")
         parser.add_lightning_class_args(CorpusEncoder, "encoder")
 
     def before_instantiate_classes(self) -> None:

@@ -19,6 +19,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from clara_lightning.backbone.folder import AdapterFolder, fingerprint
+from clara_lightning.backbone.loading import BackboneConfig, resolve_dtype
 from clara_lightning.corpus.index import IndexKind, build_index
 from clara_lightning.corpus.manifest import MANIFEST, Identity, Manifest, Shard, file_sha256, write_json
 from clara_lightning.corpus.shards import shard_name, write_shard
@@ -54,7 +55,7 @@ class CorpusEncoder(Callback):
             return
         corpus, folder = self._parts(trainer, pl_module)
         assert self.store is not None
-        self._identity = identity_of(folder, corpus)
+        self._identity = identity_of(folder, pl_module.backbone_config, corpus)  # type: ignore[arg-type]
         found = _read_plan(self.store)
         if found is not None:
             _refuse_other(self.store, found, self._identity)
@@ -139,14 +140,15 @@ class CorpusEncoder(Callback):
         return corpus, folder
 
 
-def identity_of(folder: AdapterFolder, corpus: CorpusDataModule) -> Identity:
-    """What a store of this corpus by this compressor is."""
+def identity_of(folder: AdapterFolder, backbone: BackboneConfig, corpus: CorpusDataModule) -> Identity:
+    """What a store of this corpus by this compressor on this backbone is."""
     return Identity(
-        backbone=str(folder.backbone["name"]),
+        backbone=str(backbone.name),
         compressor=folder.fingerprint,
         memory_tokens=folder.memory.tokens,
         hidden_size=int(folder.architecture["hidden_size"]),
         dtype="bfloat16",
+        compute_dtype=str(resolve_dtype(backbone.dtype)).removeprefix("torch."),
         rows_per_shard=corpus.rows_per_shard,
         documents_sha256=corpus.summary.sha256,
     )

@@ -36,6 +36,7 @@ class Identity:
         memory_tokens: l.
         hidden_size: d.
         dtype: of the stored memory.
+        compute_dtype: of the backbone that computed it: shards of two precisions would not be comparable.
         rows_per_shard: documents in each shard but the last.
         documents_sha256: of the documents file.
     """
@@ -45,6 +46,7 @@ class Identity:
     memory_tokens: int
     hidden_size: int
     dtype: str
+    compute_dtype: str
     rows_per_shard: int
     documents_sha256: str
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
+
+import torch
+from torch.utils.data import DataLoader, Dataset
 
 from clara_lightning.errors import ClaraError
 
@@ -12,11 +16,25 @@ Row = TypeVar("Row")
 Example = TypeVar("Example")
 
 
+class Batch(list[Example]):
+    """What one process works on at a time.
+
+    Attributes:
+        step: this process's examples of the whole optimizer step: of all batches whose gradients are accumulated.
+        real: the first so many examples count; those behind them are repeated, so that all processes have as many.
+    """
+
+    def __init__(self, examples: Iterable[Example], *, step: Iterable[Example] = (), real: int | None = None) -> None:
+        super().__init__(examples)
+        self.step = list(step) or list(self)
+        self.real = len(self) if real is None else real
+
+
 class BatchLoader(Generic[Row, Example]):
-    """Yields lists of examples, made from rows as they are needed.
+    """Yields batches of examples, made from rows as they are needed.
 
     Everything random (order, and what is drawn for a row) depends on ``(seed, epoch, row)`` alone: not on what was
-    drawn before, nor on the number of devices. Global batch ``i`` of an epoch is cut into one piece a rank.
+    drawn before, nor on the number of devices or workers. Global batch ``i`` of an epoch is cut into one piece a rank.
 
     A resumed run goes on after the last finished batch: the place is read from the trainer's own progress when an epoch
     begins. (Lightning would hand over a loader's ``state_dict``, but not where ``configure_optimizers`` asked for
@@ -30,6 +48,8 @@ class BatchLoader(Generic[Row, Example]):
         shuffle: off for validation, where also a last, smaller batch is kept.
         rank: of this process.
         world_size: number of processes.
+        num_workers: processes that make the examples; 0 makes them in this one.
+        accumulate: batches of one optimizer step.
         progress: returns ``(epoch, batches finished in it)`` of the running training.
     """
 
@@ -43,12 +63,19 @@ class BatchLoader(Generic[Row, Example]):
         shuffle: bool = True,
         rank: int = 0,
         world_size: int = 1,
-        progress: Callable[[], tuple[int, int]] = lambda: (0, 0),
+        num_workers: int = 0,
+        accumulate: int = 1,
+        progress: Callable[[], tuple[int, int]] | None = None,
     ) -> None:
         if batch_size < 1:
             raise ClaraError(f"data.init_args.batch_size must be >= 1, got {batch_size}")
-        if shuffle and len(rows) < world_size:
-            raise ClaraError(f"data.init_args.train: {len(rows)} rows are too few for {world_size} processes")
+        if num_workers < 0:
+            raise ClaraError(f"data.init_args.num_workers must be >= 0, got {num_workers}")
+        if shuffle and len(rows) < batch_size * world_size:
+            raise ClaraError(
+                f"data.init_args.batch_size: {world_size} x {batch_size} (processes x batch_size) rows are a batch, "
+                f"data.init_args.train holds {len(rows)}"
+            )
         self.rows = rows
         self.make_example = make_example
         self.batch_size = batch_size
@@ -56,24 +83,30 @@ class BatchLoader(Generic[Row, Example]):
         self.shuffle = shuffle
         self.rank = rank
         self.world_size = world_size
-        self._progress = progress
+        self.num_workers = num_workers
+        self.accumulate = accumulate
+        self._progress = progress or _beginning
 
     def __len__(self) -> int:
         step = self.batch_size * self.world_size
-        if self.shuffle:
-            return max(1, len(self.rows) // step)
-        return -(-len(self.rows) // step)
+        return len(self.rows) // step if self.shuffle else -(-len(self.rows) // step)
 
-    def __iter__(self) -> Iterator[list[Example]]:
+    def __iter__(self) -> Iterator[Batch[Example]]:
+        """Batches; the place to begin is read with the first one, since Lightning asks for an iterator before it."""
         epoch, finished = self._progress() if self.shuffle else (0, 0)
         order = list(range(len(self.rows)))
         if self.shuffle:
             random.Random(f"{self.seed}-{epoch}").shuffle(order)
-        step = self.batch_size * self.world_size
-        for number in range(finished % len(self), len(self)):
-            chosen = order[number * step : (number + 1) * step][self.rank :: self.world_size]
-            if chosen:
-                yield [self._example(index, epoch) for index in chosen]
+        numbers = range(finished % len(self), len(self))
+        loader = DataLoader(
+            _Batches(self, epoch, order),
+            batch_size=None,
+            sampler=numbers,
+            num_workers=self.num_workers,
+            collate_fn=_as_it_is,
+            generator=torch.Generator(),  # or it would draw a seed from the global one
+        )
+        yield from loader
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing; that there is a state tells Lightning that a run may be resumed within an epoch."""
@@ -82,5 +115,41 @@ class BatchLoader(Generic[Row, Example]):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing to load."""
 
+    def batch(self, number: int, *, epoch: int, order: Sequence[int]) -> Batch[Example]:
+        """This rank's part of one global batch."""
+        first = number - number % self.accumulate
+        together = range(first, min(first + self.accumulate, len(self)))
+        parts = {n: self._examples(n, epoch, order) for n in (together if self.shuffle else [number])}
+        examples, real = parts[number]
+        return Batch(examples, step=[example for part, _ in parts.values() for example in part], real=real)
+
+    def _examples(self, number: int, epoch: int, order: Sequence[int]) -> tuple[list[Example], int]:
+        size = self.batch_size * self.world_size
+        chosen = order[number * size : (number + 1) * size]
+        own = chosen[self.rank :: self.world_size]
+        missing = -(-len(chosen) // self.world_size) - len(own)  # the first rank has the most rows
+        return [self._example(index, epoch) for index in [*own, *chosen[:missing]]], len(own)
+
     def _example(self, index: int, epoch: int) -> Example:
         return self.make_example(self.rows[index], random.Random(f"{self.seed}-{epoch}-{index}"))
+
+
+class _Batches(Dataset[Batch[Any]]):
+    """The batches of one epoch by their number."""
+
+    def __init__(self, loader: BatchLoader[Any, Any], epoch: int, order: Sequence[int]) -> None:
+        self.loader = copy.copy(loader)
+        self.loader._progress = _beginning  # the other leads to the trainer, which cannot go to another process
+        self.epoch = epoch
+        self.order = order
+
+    def __getitem__(self, number: int) -> Batch[Any]:
+        return self.loader.batch(number, epoch=self.epoch, order=self.order)
+
+
+def _beginning() -> tuple[int, int]:
+    return 0, 0
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -5,6 +5,7 @@ Batches are lists of plain records; the backbone, which owns the tokenizer, make
 
 from __future__ import annotations
 
+import copy
 import logging
 import random
 from abc import ABC, abstractmethod
@@ -51,6 +52,8 @@ class ExamplesDataModule(LightningDataModule, ABC, Generic[Row, Example]):
         val: file to validate on.
         batch_size: examples per device and step.
         seed: of the order and of what is drawn from each row.
+        num_workers: processes that make the examples; 0 makes them between the steps, which costs next to nothing
+            unless a DataModule of your own does.
         skip_bad_rows: so many rows of a file may be unreadable; they are counted and reported.
         max_val_rows: validate on the first so many rows.
     """
@@ -62,6 +65,7 @@ class ExamplesDataModule(LightningDataModule, ABC, Generic[Row, Example]):
         *,
         batch_size: int = 8,
         seed: int = 0,
+        num_workers: int = 0,
         skip_bad_rows: int = 0,
         max_val_rows: int | None = None,
     ) -> None:
@@ -70,6 +74,7 @@ class ExamplesDataModule(LightningDataModule, ABC, Generic[Row, Example]):
         self.val_path = val
         self.batch_size = batch_size
         self.seed = seed
+        self.num_workers = num_workers
         self.skip_bad_rows = skip_bad_rows
         self.max_val_rows = max_val_rows
         self.train_rows: list[Row] = []
@@ -126,14 +131,18 @@ class ExamplesDataModule(LightningDataModule, ABC, Generic[Row, Example]):
 
     def _loader(self, rows: Sequence[Row], *, shuffle: bool) -> BatchLoader[Row, Example]:
         trainer = self.trainer
+        maker = copy.copy(self)
+        maker.trainer = None  # it cannot go to a worker
         return BatchLoader(
             rows,
-            self.train_example if shuffle else self.val_example,
+            maker.train_example if shuffle else maker.val_example,
             batch_size=self.batch_size,
             seed=self.seed,
             shuffle=shuffle,
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
+            num_workers=self.num_workers,
+            accumulate=trainer.accumulate_grad_batches if trainer else 1,
             progress=self._progress,
         )
 
@@ -154,6 +163,7 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
         val: the same, to validate on; always asks the first pair.
         batch_size: documents per device and step.
         seed: of the order and the draws.
+        num_workers: processes that make the examples.
         skip_bad_rows: so many rows of a file may be unreadable.
         max_val_rows: validate on the first so many documents.
         pair_share: weight of asking a single pair.
@@ -168,6 +178,7 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
         *,
         batch_size: int = 8,
         seed: int = 0,
+        num_workers: int = 0,
         skip_bad_rows: int = 0,
         max_val_rows: int | None = None,
         pair_share: float = 0.5,
@@ -175,7 +186,13 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
         paraphrase_share: float = 0.2,
     ) -> None:
         super().__init__(
-            train, val, batch_size=batch_size, seed=seed, skip_bad_rows=skip_bad_rows, max_val_rows=max_val_rows
+            train,
+            val,
+            batch_size=batch_size,
+            seed=seed,
+            num_workers=num_workers,
+            skip_bad_rows=skip_bad_rows,
+            max_val_rows=max_val_rows,
         )
         self.shares = {"question": pair_share, "all_pairs": all_pairs_share, "paraphrase": paraphrase_share}
         if min(self.shares.values()) < 0 or pair_share + all_pairs_share <= 0:
@@ -233,6 +250,7 @@ class InstructDataModule(ExamplesDataModule[Question, ReadingExample]):
         val: the same, to validate on.
         batch_size: questions per device and step.
         seed: of the order and the draws.
+        num_workers: processes that make the examples.
         skip_bad_rows: so many rows of a file may be unreadable.
         max_val_rows: validate on the first so many questions.
         documents_per_question: k; gold passages first, then others, in shuffled order.
@@ -245,12 +263,19 @@ class InstructDataModule(ExamplesDataModule[Question, ReadingExample]):
         *,
         batch_size: int = 8,
         seed: int = 0,
+        num_workers: int = 0,
         skip_bad_rows: int = 0,
         max_val_rows: int | None = None,
         documents_per_question: int = 5,
     ) -> None:
         super().__init__(
-            train, val, batch_size=batch_size, seed=seed, skip_bad_rows=skip_bad_rows, max_val_rows=max_val_rows
+            train,
+            val,
+            batch_size=batch_size,
+            seed=seed,
+            num_workers=num_workers,
+            skip_bad_rows=skip_bad_rows,
+            max_val_rows=max_val_rows,
         )
         if documents_per_question < 1:
             raise ClaraError(f"data.init_args.documents_per_question must be >= 1, got {documents_per_question}")
@@ -293,6 +318,7 @@ class QADataModule(ExamplesDataModule[Question, Question]):
         val: the same, to validate on.
         batch_size: questions per device and step.
         seed: of the order.
+        num_workers: processes that make the examples.
         skip_bad_rows: so many rows of a file may be unreadable.
         max_val_rows: validate on the first so many questions.
     """

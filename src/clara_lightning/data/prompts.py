@@ -148,6 +148,13 @@ class PromptEncoder:
             batch.labels[index, place] = torch.tensor(labels)
         return batch
 
+    def count_answer_tokens(self, prompts: Sequence[Prompt]) -> int:
+        """How many positions :meth:`encode` labels in all."""
+        return sum(len(self._answer_ids(prompt)) for prompt in prompts)
+
+    def _answer_ids(self, prompt: Prompt) -> list[int]:
+        return [] if prompt.answer is None else self._ids(prompt.answer) + self._end
+
     def _row(self, prompt: Prompt) -> tuple[list[int], list[bool], list[int]]:
         before, _, after = prompt.text.partition("{background}")  # before the question, which may spell the mark too
         if prompt.question is not None:
@@ -164,7 +171,7 @@ class PromptEncoder:
             slots += [False] * len(gap) + [is_memory] * len(piece)
         ids += self._ids(after) + self._tail
         slots += [False] * (len(ids) - len(slots))
-        answer = [] if prompt.answer is None else self._ids(prompt.answer) + self._end
+        answer = self._answer_ids(prompt)
         labels = [IGNORED] * len(ids) + answer
         return ids + answer, slots + [False] * len(answer), labels
 

@@ -14,17 +14,20 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy, Strategy
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from clara_lightning.backbone.adapters import LoraSettings
+from clara_lightning.backbone.adapters import LoraSettings, adapter_parameters
 from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.folder import AdapterFolder, RetrievalConfig, load_adapters, save_adapters
 from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
 from clara_lightning.backbone.memory import MemoryConfig, MemoryKind
+from clara_lightning.data.loading import Batch
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.schedule import ScheduleConfig, share_of_peak
+from clara_lightning.modules.sharding import ShardedStrategy, own_part, shard
 
 STAGE_KEY = "clara_stage"
 SAMPLE = 10_000  # documents looked at for their length
@@ -82,6 +85,7 @@ class ClaraModule(LightningModule, ABC):
         self.schedule = schedule
         self.memory_lr_scale = memory_lr_scale
         self._run_seed = torch.initial_seed()
+        self._gradient_found = False
         self.strict_loading = False  # checkpoints hold what is trained, not the backbone
 
     # --- what a stage decides --------------------------------------------------------------------------------------
@@ -100,6 +104,10 @@ class ClaraModule(LightningModule, ABC):
     def retrieval(self) -> RetrievalConfig:
         """How documents are to be found for this stage's adapters."""
         return self.parent.retrieval if self.parent else RetrievalConfig.default(self.memory_config)
+
+    @abstractmethod
+    def targets(self, examples: Sequence[Any]) -> tuple[int, ...]:
+        """What the terms of the loss are means over, counted in some examples: answer tokens, say."""
 
     @abstractmethod
     def take_over(self, parent: AdapterFolder) -> None:
@@ -127,6 +135,8 @@ class ClaraModule(LightningModule, ABC):
             self.take_over(self.parent)
         self.backbone.train_only(self.trained)
         self.backbone.train()
+        if isinstance(self.trainer.strategy, ShardedStrategy):
+            shard(self.backbone, self.trainer.strategy.device_mesh)
 
     def on_fit_start(self) -> None:
         """Say what is trained, and on what, and how many documents are longer than what is read of them."""
@@ -170,22 +180,66 @@ class ClaraModule(LightningModule, ABC):
         place = f"{self._run_seed}-{self.trainer.current_epoch}-{batch_idx}-{self.global_rank}"
         torch.manual_seed(zlib.crc32(place.encode()))
 
+    def means(self, sums: Sequence[Tensor], batch: Sequence[Any], batch_idx: int) -> list[Tensor]:
+        """Turn a batch's sums into its part of the means over the whole optimizer step.
+
+        The gradients of these parts, averaged over the batches of a step and over processes (as Lightning and DDP
+        do), are those of one mean over all of the step's targets: however they are spread, each target weighs the same.
+
+        Args:
+            sums: the loss's terms, each summed over its targets, in the order of :meth:`targets`.
+            batch: the batch; of a :class:`~clara_lightning.data.loading.Batch` the whole step is known, any other
+                counts as if all batches of the step had as many targets.
+            batch_idx: its number in the epoch.
+        """
+        parts: int = self.trainer.accumulate_grad_batches
+        if batch_idx % parts == 0:
+            self._sums = torch.zeros(len(sums), device=self.device)
+        if batch_idx % parts == 0 or not isinstance(batch, Batch):
+            own = self.targets(batch.step) if isinstance(batch, Batch) else [n * parts for n in self.targets(batch)]
+            self._counts = self.trainer.strategy.reduce(torch.tensor(own, device=self.device), reduce_op="sum")
+        self._sums += torch.stack([total.detach().float() for total in sums])
+        shares = self._counts / (parts * self.trainer.world_size)
+        return [total / share for total, share in zip(sums, shares, strict=True)]
+
+    def step_means(self, batch_idx: int) -> Tensor | None:
+        """The means over the whole step and all processes, after its last batch; ``None`` before."""
+        if (batch_idx + 1) % self.trainer.accumulate_grad_batches and not self.trainer.is_last_batch:
+            return None
+        return cast(Tensor, self.trainer.strategy.reduce(self._sums.clone(), reduce_op="sum")) / self._counts
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Refuse to go on after a first step that left an adapter without gradient: it would never be trained."""
+        if self._gradient_found:
+            return
+        found = [self._has_gradient(name) for name in self.trained]
+        counts = self.trainer.strategy.reduce(torch.tensor(found, device=self.device).long(), reduce_op="sum")
+        for name, count in zip(self.trained, counts.tolist(), strict=True):
+            if not count:
+                raise ClaraError(f"adapter {name!r} got no gradient in the first step: the loss does not depend on it")
+        self._gradient_found = True
+
+    def _has_gradient(self, adapter: str) -> bool:
+        """Whether some value of an adapter's gradient (of this process's part of it) is not zero."""
+        gradients = (parameter.grad for _, parameter in adapter_parameters(self.backbone.lm, adapter))
+        return any(bool(own_part(gradient).any()) for gradient in gradients if gradient is not None)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep adapters and memory tokens only, and note the stage."""
-        own = set(self._own_state())
+        own = set(self.own_state())
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in own}
         checkpoint[STAGE_KEY] = type(self).__name__
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another stage, or one that does not hold exactly this stage's weights."""
         check_stage(checkpoint.get(STAGE_KEY), type(self).__name__)
-        own, found = set(self._own_state()), set(checkpoint["state_dict"])
+        own, found = set(self.own_state()), set(checkpoint["state_dict"])
         for word, names in (("lacks", own - found), ("holds unknown", found - own)):
             if names:
                 raise ClaraError(f"--ckpt_path: the checkpoint {word} {sorted(names)[0]} ({len(names)} in all)")
 
-    def save_adapters(self, path: str | Path) -> None:
-        """Write the adapter folder of this stage."""
+    def save_adapters(self, path: str | Path, *, write: bool = True) -> None:
+        """Write the adapter folder of this stage; every process calls this, one of them with ``write``."""
         save_adapters(
             self.backbone,
             path,
@@ -193,9 +247,10 @@ class ClaraModule(LightningModule, ABC):
             stage=type(self).__name__,
             parent=self.parent.fingerprint if self.parent else None,
             retrieval=self.retrieval,
+            write=write,
         )
 
-    def _own_state(self) -> list[str]:
+    def own_state(self) -> list[str]:
         """Names of the state that this project adds to the backbone."""
         return [name for name in self.state_dict() if "lora_" in name or name.startswith("backbone.heads.")]
 
@@ -247,10 +302,11 @@ def _inherit_backbone(parent: AdapterFolder | None, given: BackboneConfig) -> Ba
 
 
 def _refuse_sharding(strategy: Strategy) -> None:
-    """Without ``fully_shard`` each process would train adapters of its own, with nothing exchanged."""
-    if isinstance(strategy, (FSDPStrategy, ModelParallelStrategy)):
+    """Refuse Lightning's own sharding strategies, for which no stage cuts its model."""
+    if isinstance(strategy, (FSDPStrategy, ModelParallelStrategy)) and not isinstance(strategy, ShardedStrategy):
         raise ClaraError(
-            f"trainer.strategy: {type(strategy).__name__} is not supported yet: use ddp (configs/hardware/ddp.yaml)"
+            f"trainer.strategy: {type(strategy).__name__} is not supported: it saves the frozen backbone with every "
+            "checkpoint; clara_lightning.ShardedStrategy (configs/hardware/fsdp.yaml) shards and does not"
         )
 
 

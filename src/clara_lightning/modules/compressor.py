@@ -15,6 +15,7 @@ from clara_lightning.backbone.folder import AdapterFolder
 from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.backbone.memory import MemoryKind
 from clara_lightning.data.corpus import CorpusBatch
+from clara_lightning.data.loading import Batch
 from clara_lightning.data.modules import QADataModule, ReadingExample
 from clara_lightning.data.prompts import MEMORY, Background, Prompt, PromptTemplate
 from clara_lightning.errors import ClaraError
@@ -112,29 +113,37 @@ class SalientCompressor(ClaraModule):
         """Loss of one batch."""
         read = self._compress(batch)
         loss = self._loss(batch, "memory", read.memory_NLD)
-        mse = compression_mse(read.text_mean_ND, read.memory_mean_ND)
-        self.log("train/ce", loss.mean.detach(), batch_size=len(batch))
-        self.log("train/mse", mse.detach(), batch_size=len(batch))
-        total = loss.mean + self.mse_weight * mse
-        self.log("train/loss", total.detach(), batch_size=len(batch), prog_bar=True)
-        return total
+        distance = compression_mse(read.text_mean_ND, read.memory_mean_ND) * read.memory_NLD.shape[0]
+        ce, mse = self.means([loss.sum_B.sum(), distance], batch, batch_idx)
+        if (step := self.step_means(batch_idx)) is not None:
+            values = {"train/ce": step[0], "train/mse": step[1]}
+            self.log_dict(values, batch_size=len(batch))
+            self.log("train/loss", step[0] + self.mse_weight * step[1], batch_size=len(batch), prog_bar=True)
+        return ce + self.mse_weight * mse
+
+    def targets(self, examples: Sequence[ReadingExample]) -> tuple[int, int]:
+        """Answer tokens (of the cross-entropy) and documents (of the MSE)."""
+        prompts = [self._prompt(example, "memory") for example in examples]
+        documents = sum(len(example.documents) for example in examples)
+        return self.backbone.prompts.count_answer_tokens(prompts), documents
 
     def on_validation_epoch_start(self) -> None:
         """Start sums of the answers' cross-entropy and of their tokens under each condition."""
-        self._sums = torch.zeros(len(CONDITIONS), 2, device=self.device)
+        self._ce = torch.zeros(len(CONDITIONS), 2, device=self.device)
 
     def validation_step(self, batch: list[ReadingExample], batch_idx: int) -> None:
         """Cross-entropy of the answers without memory, from another document's, from their own, and from the text."""
         memory_NLD = self._compress(batch).memory_NLD
+        real = batch.real if isinstance(batch, Batch) else len(batch)
         for index, condition in enumerate(CONDITIONS):
             if condition == "another" and len(batch) == 1:
                 continue  # no other question whose documents could be lent
             loss = self._loss(batch, condition, memory_NLD)
-            self._sums[index] += torch.stack([loss.sum_B.sum(), loss.tokens_B.sum()])
+            self._ce[index] += torch.stack([loss.sum_B[:real].sum(), loss.tokens_B[:real].sum()])
 
     def on_validation_epoch_end(self) -> None:
         """Log ``val/loss`` (from memory), ``val/ce_*`` and ``val/information_retained``."""
-        sums = cast(Tensor, self.all_gather(self._sums)).reshape(-1, len(CONDITIONS), 2).sum(0)
+        sums = cast(Tensor, self.all_gather(self._ce)).reshape(-1, len(CONDITIONS), 2).sum(0)
         ce = {name: (total / count).item() for name, (total, count) in zip(CONDITIONS, sums, strict=True)}
         self.log_dict({f"val/ce_{name}": value for name, value in ce.items()})
         self.log("val/loss", ce["memory"], prog_bar=True)

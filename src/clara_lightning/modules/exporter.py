@@ -29,5 +29,5 @@ class AdapterExporter(Callback):
         self._export(trainer, pl_module)
 
     def _export(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero and isinstance(pl_module, ClaraModule):
-            pl_module.save_adapters(Path(trainer.default_root_dir) / self.folder)
+        if isinstance(pl_module, ClaraModule):
+            pl_module.save_adapters(Path(trainer.default_root_dir) / self.folder, write=trainer.is_global_zero)

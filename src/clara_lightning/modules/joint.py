@@ -24,6 +24,7 @@ from clara_lightning.corpus.candidates import (
 )
 from clara_lightning.corpus.index import open_index
 from clara_lightning.corpus.store import LatentStore
+from clara_lightning.data.loading import Batch
 from clara_lightning.data.modules import ExamplesDataModule, QADataModule
 from clara_lightning.data.prompts import MEMORY, PromptTemplate
 from clara_lightning.data.records import Question
@@ -181,27 +182,40 @@ class JointRAGModule(ClaraModule):
     def training_step(self, batch: list[Question], batch_idx: int) -> Tensor:
         """Loss of one batch."""
         reading = self._read(batch)
-        self.log("train/loss", reading.loss.mean.detach(), batch_size=len(batch), prog_bar=True)
+        (loss,) = self.means([reading.loss.sum_B.sum()], batch, batch_idx)
+        if (step := self.step_means(batch_idx)) is not None:
+            self.log("train/loss", step[0], batch_size=len(batch), prog_bar=True)
         taken_BK = reading.candidates.keys_BN.gather(1, reading.indices_BK)
         for name, value in collapse_statistics(taken_BK).items():
             self.log(f"train/{name}", value, batch_size=len(batch))
-        return reading.loss.mean
+        return loss
+
+    def targets(self, examples: Sequence[Question]) -> tuple[int]:
+        """Answer tokens."""
+        prompts = [self.backbone.prompts.ask(row.question, (), answer=row.answers[0]) for row in examples]
+        return (self.backbone.prompts.count_answer_tokens(prompts),)
 
     def on_validation_epoch_start(self) -> None:
         """Start the sums of cross-entropy and answer tokens."""
-        self._sums = torch.zeros(2, device=self.device)
+        self._ce = torch.zeros(2, device=self.device)
         self.ranking.reset()
 
     def validation_step(self, batch: list[Question], batch_idx: int) -> None:
         """Loss of the answers, and where the gold documents stand among the candidates."""
         reading = self._read(batch)
-        self._sums += torch.stack([reading.loss.sum_B.sum(), reading.loss.tokens_B.sum()])
-        candidates = reading.candidates
-        self.ranking.update(reading.scores_BN, candidates.gold_BN, candidates.mask_BN, num_gold_B=candidates.num_gold_B)
+        real = slice(batch.real if isinstance(batch, Batch) else len(batch))
+        loss, candidates = reading.loss, reading.candidates
+        self._ce += torch.stack([loss.sum_B[real].sum(), loss.tokens_B[real].sum()])
+        self.ranking.update(
+            reading.scores_BN[real],
+            candidates.gold_BN[real],
+            candidates.mask_BN[real],
+            num_gold_B=candidates.num_gold_B[real],
+        )
 
     def on_validation_epoch_end(self) -> None:
         """Log ``val/loss``, ``val/recall@1``, ``val/recall@k`` and ``val/mrr``."""
-        total, count = cast(Tensor, self.all_gather(self._sums)).reshape(-1, 2).sum(0)
+        total, count = cast(Tensor, self.all_gather(self._ce)).reshape(-1, 2).sum(0)
         self.log("val/loss", total / count, prog_bar=True)
         self.log_dict({f"val/{name}": value for name, value in self.ranking.compute().items()}, prog_bar=True)
 
