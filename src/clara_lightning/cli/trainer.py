@@ -12,6 +12,8 @@ from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import StrategyRegistry
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from clara_lightning.corpus.encoder import CorpusEncoder
 from clara_lightning.errors import ClaraError
@@ -19,6 +21,9 @@ from clara_lightning.modules.base import STAGE_KEY, ClaraModule, check_stage
 from clara_lightning.modules.exporter import AdapterExporter
 from clara_lightning.modules.metrics_file import MetricsFile
 from clara_lightning.modules.preemption import Preemption
+from clara_lightning.modules.sharding import ShardedStrategy
+
+StrategyRegistry.register("sharded", ShardedStrategy, description="FSDP2 for adapters on a frozen backbone")
 
 VERBS = ("fit", "validate", "test", "predict")
 
@@ -71,7 +76,10 @@ class ClaraCLI(LightningCLI):
         if logger is None or logger is True:
             folder = str(self.run_folder)
             kwargs["logger"] = TensorBoardLogger(folder, name="", version="") if self.subcommand == "fit" else False
-        return super().instantiate_trainer(**kwargs)
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (ValueError, MisconfigurationException) as error:  # settings that Lightning finds do not go together
+            raise ClaraError(f"trainer: {error}") from error
 
     def _parse_ckpt_path(self) -> None:
         """Read the stage of the checkpoint, and nothing else.

@@ -1,0 +1,88 @@
+"""However a step is spread over batches, processes and shards, the run is the same; to float tolerance."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+STAGES = ("compressor", "joint")
+PLAIN = ("--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr", 1.0, "--trainer.gradient_clip_val", 1.0)
+TWO = ("--trainer.devices", 2, "--data.batch_size", 2)
+SPREADS: dict[str, tuple[object, ...]] = {
+    "accumulated": ("--trainer.accumulate_grad_batches", 2, "--data.batch_size", 2),
+    "ddp": (*TWO, "--trainer.strategy", "ddp"),
+    "sharded": (*TWO, "--trainer.strategy", "sharded"),
+    "sharded, recomputed, accumulated": (
+        *("--trainer.strategy", "sharded", "--trainer.devices", 2),
+        *("--data.batch_size", 1, "--trainer.accumulate_grad_batches", 2),
+        *("--model.backbone.gradient_checkpointing", "true"),
+    ),
+}
+
+
+def rows_of(run: Path) -> list[dict[str, float]]:
+    with (run / "metrics.csv").open(encoding="utf-8") as file:
+        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def tensors_of(run: Path) -> dict[str, torch.Tensor]:
+    files = sorted((run / "adapters").rglob("*.safetensors"))
+    return {f"{file.parent.name}/{name}": value for file in files for name, value in load_file(file).items()}
+
+
+@pytest.fixture(scope="module")
+def undropped(commands: Any, run_here: Callable[..., int], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Adapters without dropout, which draws by process and batch."""
+    run = tmp_path_factory.mktemp("undropped") / "run"
+    assert run_here(*commands.fit_compressor(run), "--model.lora.dropout", 0.0, "--trainer.max_steps", 2) == 0
+    return run / "adapters"
+
+
+@pytest.fixture(scope="module")
+def fit(commands: Any, undropped: Path) -> Callable[..., list[object]]:
+    """The command of a stage in two steps; plain gradient descent, so that a wrong scale of a gradient shows."""
+
+    def command(stage: str, run: Path, *options: object) -> list[object]:
+        two_steps = ("--trainer.max_epochs", 1, "--trainer.max_steps", 2, "--data.max_val_rows", 5, *PLAIN)
+        if stage == "joint":
+            return [*commands.fit_joint(run, undropped), "--data.batch_size", 4, *two_steps, *options]
+        return [*commands.fit_compressor(run), *two_steps, "--model.lora.dropout", 0.0, *options]
+
+    return command
+
+
+@pytest.fixture(scope="module", params=STAGES)
+def alone(
+    request: pytest.FixtureRequest, fit: Any, run_here: Callable[..., int], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path]:
+    """A stage, and its run in one process with whole batches."""
+    run = tmp_path_factory.mktemp("alone") / "run"
+    assert run_here(*fit(request.param, run)) == 0
+    return request.param, run
+
+
+@pytest.mark.parametrize("spread", SPREADS)
+def test_a_step_is_the_same_however_it_is_spread(
+    spread: str, alone: tuple[str, Path], fit: Any, start_clara: Any, finish: Any, tmp_path: Path
+) -> None:
+    stage, whole = alone
+    run = tmp_path / "run"
+
+    outcome = finish(start_clara(*fit(stage, run, *SPREADS[spread])))
+
+    assert outcome.code == 0, outcome.err
+    logged, expected = rows_of(run), rows_of(whole)
+    assert [row.keys() for row in logged] == [row.keys() for row in expected]
+    for row, other in zip(logged, expected, strict=True):
+        compared = row.keys() - {f"train/{name}" for name in ("distinct_share", "entropy", "top_share")}  # of a batch
+        assert {name: row[name] for name in compared} == pytest.approx(
+            {name: other[name] for name in compared}, rel=1e-4, abs=1e-5
+        )
+    for name, value in tensors_of(whole).items():
+        torch.testing.assert_close(tensors_of(run)[name], value, rtol=1e-3, atol=1e-5)
