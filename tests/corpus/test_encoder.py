@@ -143,6 +143,7 @@ def test_a_finished_store_is_left_as_it_is(
     [
         (("--data.rows_per_shard", 8), "was begun with rows_per_shard 6, this run has 8"),
         (("--data.documents", "OTHER"), "was begun with documents_sha256"),
+        (("--model.backbone.dtype", "bfloat16"), "was begun with compute_dtype float32, this run has bfloat16"),
         (("--model.init_from", "OTHER"), "was begun with compressor"),
         (("--encoder.index", "flat"), "is finished with a maxsim index"),
     ],

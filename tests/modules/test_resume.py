@@ -76,6 +76,38 @@ def test_a_run_killed_and_resumed_has_the_metrics_and_the_adapters_of_an_undistu
     assert bytes_of(run / "adapters") == bytes_of(undisturbed / "adapters")
 
 
+TWO = ("--trainer.devices", 2, "--data.batch_size", 2)
+SPREADS: dict[str, tuple[object, ...]] = {
+    "with two data workers": ("--data.num_workers", 2),
+    "with gradients accumulated": ("--data.batch_size", 2, "--trainer.accumulate_grad_batches", 2),
+    "on two processes": (*TWO, "--trainer.strategy", "ddp"),
+    "on two processes, with two data workers": (*TWO, "--trainer.strategy", "ddp", "--data.num_workers", 2),
+    "in shards": (*TWO, "--trainer.strategy", "sharded"),
+}
+
+
+@pytest.mark.parametrize("spread", SPREADS)
+def test_a_killed_run_resumes_exactly(
+    spread: str, commands: Any, start_clara: Any, finish: Any, bytes_of: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "killer.py").write_text(KILLER, encoding="utf-8")
+    options = (*LEARNING, *SPREADS[spread], "--data.max_val_rows", 5)
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    undisturbed = finish(start_clara(*commands.fit_compressor(whole, *options)))
+    assert undisturbed.code == 0, undisturbed.err
+    kill = ("--trainer.callbacks", "killer.KillAt", "--trainer.callbacks.hook", "on_train_batch_start")
+    killed = finish(
+        start_clara(*commands.fit_compressor(run, *options), *kill, "--trainer.callbacks.step", 3, path=tmp_path)
+    )
+    assert killed.code == -signal.SIGKILL, killed.err
+
+    resumed = finish(start_clara(*commands.fit_compressor(run, *options), "--ckpt_path", "last"))
+
+    assert resumed.code == 0, resumed.err
+    assert rows_of(run) == rows_of(whole)
+    assert bytes_of(run / "adapters") == bytes_of(whole / "adapters")
+
+
 def test_a_run_killed_at_any_moment_keeps_every_step_once(
     commands: Any, clara: Any, start_clara: Any, kill_when: Any, undisturbed: Path, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ Nothing in it is a pickle.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import shutil
 import tempfile
@@ -227,13 +228,11 @@ def _save_adapter(
     backbone: ClaraBackbone, name: str, tensors: dict[str, Tensor], folder: Path, config: BackboneConfig
 ) -> None:
     folder.mkdir()
-    settings = backbone.lm.peft_config[name]
-    before = settings.inference_mode, settings.base_model_name_or_path
+    settings: Any = copy.copy(backbone.lm.peft_config[name])
     settings.inference_mode, settings.base_model_name_or_path = True, config.name
-    try:
-        settings.save_pretrained(str(folder))
-    finally:
-        settings.inference_mode, settings.base_model_name_or_path = before
+    if isinstance(settings.target_modules, set):
+        settings.target_modules = sorted(settings.target_modules)  # a set has another order in each process
+    settings.save_pretrained(str(folder))
     save_file(tensors, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
 
 
