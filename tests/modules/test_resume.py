@@ -23,6 +23,14 @@ class KillAt(Callback):
             if trainer.global_step == step:
                 os.kill(os.getpid(), signal.SIGKILL)
         setattr(self, hook, kill)
+
+class TermAt(Callback):  # tells one of two processes
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_start(self, trainer, *args):
+        if trainer.global_step == self.step and trainer.global_rank == trainer.world_size - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
 """
 
 
@@ -106,6 +114,37 @@ def test_a_killed_run_resumes_exactly(
     assert resumed.code == 0, resumed.err
     assert rows_of(run) == rows_of(whole)
     assert bytes_of(run / "adapters") == bytes_of(whole / "adapters")
+
+
+@pytest.mark.parametrize("spread", ["with gradients accumulated", "on two processes"])
+def test_sigterm_saves_the_step_in_work_and_leaves(
+    spread: str, commands: Any, start_clara: Any, finish: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "killer.py").write_text(KILLER, encoding="utf-8")
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    rarely = (*LEARNING, *SPREADS[spread], "--data.max_val_rows", 5, "--checkpoint.every_n_train_steps", 100)
+    assert finish(start_clara(*commands.fit_compressor(whole, *rarely))).code == 0
+    terminate = ("--trainer.callbacks", "killer.TermAt", "--trainer.callbacks.step", 2)
+
+    stopped = finish(start_clara(*commands.fit_compressor(run, *rarely), *terminate, path=tmp_path))
+
+    assert stopped.code == 128 + signal.SIGTERM, stopped.err
+    assert f"SIGTERM: saved step 3 in {run / 'checkpoints' / 'last.ckpt'}; --ckpt_path last goes on" in stopped.err
+    assert "Traceback" not in stopped.err
+    assert [row["step"] for row in rows_of(run)] == ["0", "1", "2"]
+    resumed = finish(start_clara(*commands.fit_compressor(run, *rarely), "--ckpt_path", "last"))
+    assert resumed.code == 0, resumed.err
+    assert rows_of(run) == rows_of(whole)
+
+
+def test_a_finished_run_says_that_it_is_finished(commands: Any, clara: Any, undisturbed: Path, bytes_of: Any) -> None:
+    before = bytes_of(undisturbed / "adapters")
+
+    again = clara(*commands.fit_compressor(undisturbed, *LEARNING), "--ckpt_path", "last")
+
+    assert again.code == 0
+    assert "finished: step 8 was its last one" in again.err
+    assert bytes_of(undisturbed / "adapters") == before
 
 
 def test_a_run_killed_at_any_moment_keeps_every_step_once(

@@ -41,6 +41,8 @@ class ClaraCLI(LightningCLI):
       so that a list of callbacks in a configuration does not replace them.
     """
 
+    _resumed_step: int | None = None
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the callback groups."""
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
@@ -98,6 +100,12 @@ class ClaraCLI(LightningCLI):
                 return  # nothing to resume yet: the run starts
         checkpoint = _open_checkpoint(Path(path))
         check_stage(checkpoint.get(STAGE_KEY), settings.model.class_path.split(".")[-1])
+        self._resumed_step = int(checkpoint["global_step"])
+
+    def after_fit(self) -> None:
+        """Say so where there was nothing to do."""
+        if self.trainer.global_step == self._resumed_step:
+            log.info("%s is finished: step %d was its last one", self.run_folder, self._resumed_step)
 
 
 def run_trainer(args: ArgsType) -> ClaraCLI:
