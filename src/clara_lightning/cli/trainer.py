@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import StrategyRegistry
@@ -18,6 +17,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from clara_lightning.corpus.encoder import CorpusEncoder
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import STAGE_KEY, ClaraModule, check_stage
+from clara_lightning.modules.checkpoint import StepCheckpoint
 from clara_lightning.modules.exporter import AdapterExporter
 from clara_lightning.modules.metrics_file import MetricsFile
 from clara_lightning.modules.preemption import Preemption
@@ -45,7 +45,7 @@ class ClaraCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the callback groups."""
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(StepCheckpoint, "checkpoint")
         parser.set_defaults({"checkpoint.save_last": True, "checkpoint.every_n_train_steps": 50})
         parser.set_defaults({"trainer.enable_model_summary": False})  # our own line says what is trained
         parser.add_lightning_class_args(AdapterExporter, "exporter")
