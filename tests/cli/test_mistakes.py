@@ -144,8 +144,8 @@ CASES: dict[str, Case] = {
         "is no adapter folder (it has no clara.yaml)",
     ),
     "a joint training from nothing": (
-        lambda w: w.fit_joint("--model.init_from", "null"),
-        "model.init_args.init_from is required: the adapter folder of a trained compressor",
+        lambda w: w.fit_joint("--model.init_from", "null", "--model.store", w.store),
+        "model.init_args.init_from is required with a store: the adapters that it was made with",
     ),
     "a checkpoint of another stage": (
         lambda w: w.fit_joint("--ckpt_path", w.compressor_run / "checkpoints" / "last.ckpt"),

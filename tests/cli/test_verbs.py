@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +91,13 @@ def test_text_of_documents_is_shown_and_never_obeyed(capsys: pytest.CaptureFixtu
     assert shown.count("[bold]not bold[/bold] [/nothing]") == 3
     assert "[i]d[/i]" in shown
     assert "\x1b[31m" not in shown and "\x07" not in shown
+
+
+def test_doctor_says_what_the_machine_offers(clara: Any) -> None:
+    table, values = clara("doctor"), clara("doctor", "--json")
+
+    assert table.code == values.code == 0
+    rows = json.loads(values.out)
+    assert rows["torch"] == version("torch")
+    assert rows["backbone.dtype auto"] in ("float32", "bfloat16")
+    assert all(name in table.out and value in table.out for name, value in rows.items())

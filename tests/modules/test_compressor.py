@@ -87,9 +87,42 @@ def test_init_from_with_another_memory_is_refused(commands: Any, clara: Any, com
     refused = clara(*commands.fit_compressor(run, init_from=compressor), "--model.memory_tokens", 8)
 
     assert refused.mistake == (
-        f"model.init_args.memory_tokens is 8, but the adapters in {compressor} were trained with 4"
+        f"model.init_args.memory_tokens is 8, but the adapters in {compressor} were trained with 4; "
+        "model.init_args.resize true adapts them"
     )
     assert not run.exists()
+
+
+@pytest.mark.parametrize(("tokens", "document_tokens"), [(3, 40), (6, 48)])
+def test_resize_keeps_the_memory_tokens_that_both_have(
+    tokens: int, document_tokens: int, commands: Any, clara: Any, compressor_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    sizes = ("--model.memory_tokens", tokens, "--model.document_tokens", document_tokens, "--model.resize", "true")
+    still = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", 0.0, "--trainer.max_steps", 1)
+
+    outcome = clara(*commands.fit_compressor(run, *sizes, *still, init_from=compressor_run))  # a run folder will do
+
+    assert outcome.code == 0
+    shown = yaml.safe_load((run / "settings_in_effect.yaml").read_text(encoding="utf-8"))
+    assert shown["init_from"] == f"{compressor_run / 'adapters'} (SalientCompressor): loaded compressor, generator"
+    assert shown["memory"].startswith(f"anchors, {document_tokens} tokens to {tokens} (")
+    assert shown["memory"].endswith("resized from 40 to 4")
+    assert all(value in outcome.err for value in shown.values())
+    before, after = (
+        load_file(path / "adapters" / "memory_tokens.safetensors")["compressor.tokens_LD"]
+        for path in (compressor_run, run)
+    )
+    assert after.shape[0] == tokens
+    assert torch.equal(after[:4], before[:tokens])
+    header = yaml.safe_load((run / "adapters" / "clara.yaml").read_text(encoding="utf-8"))
+    assert (header["memory"]["tokens"], header["memory"]["document_tokens"]) == (tokens, document_tokens)
+
+
+def test_resize_does_not_change_the_kind_of_memory(commands: Any, clara: Any, compressor: Path, tmp_path: Path) -> None:
+    other = ("--model.memory", "calibrated", "--model.resize", "true")
+    refused = clara(*commands.fit_compressor(tmp_path / "run", *other, init_from=compressor))
+    assert refused.mistake.endswith("were trained with anchors")
 
 
 @pytest.mark.parametrize("counts", [(1, 1), (1, 3), (3, 1), (2, 2, 5), (1, 2, 1, 4)])

@@ -241,3 +241,26 @@ def test_the_data_of_another_stage_are_refused(
     }[stage]
 
     assert clara(*fit).mistake.startswith("data.class_path must be clara_lightning.")
+
+
+def test_a_stage_3_without_trained_adapters_says_what_that_means(
+    commands: Any, clara: Any, tiny_model_folder: Path, compressor: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    fresh = ("--model.init_from", "null", "--model.backbone.name", tiny_model_folder, "--model.memory_tokens", 4)
+
+    outcome = clara(*commands.fit_joint(run, compressor), *fresh, "--trainer.max_steps", 1)
+
+    assert outcome.code == 0, outcome.err
+    assert "init_from is not given: the compressor was never trained, and stage 3 keeps it frozen" in outcome.err
+    assert (run / "adapters" / "query_reasoner").is_dir()
+
+
+def test_settings_without_effect_are_named(commands: Any, clara: Any, compressor: Path, tmp_path: Path) -> None:
+    useless = ("--model.num_candidates", 7, "--trainer.max_steps", 1, "--checkpoint.every_n_train_steps", 50)
+
+    outcome = clara(*commands.fit_joint(tmp_path / "run", compressor), *useless)
+
+    assert outcome.code == 0
+    assert "without effect: model.init_args.num_candidates: model.init_args.candidates is 'given'" in outcome.err
+    assert "without effect: checkpoint.every_n_train_steps 50: the run has 1 steps" in outcome.err

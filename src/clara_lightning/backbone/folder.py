@@ -37,6 +37,8 @@ from clara_lightning.objectives.scores import ScoreName
 FORMAT = 1
 HEADER = "clara.yaml"
 MEMORY_FILE = "memory_tokens.safetensors"
+TOKENS = "tokens_LD"
+IN_RUN = "adapters"  # where a run folder keeps its adapter folder
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,14 @@ class AdapterFolder:
 
     @classmethod
     def open(cls, path: str | Path, *, setting: str = "--adapters") -> AdapterFolder:
-        """Read the header of ``path``.
+        """Read the header of ``path``, an adapter folder or a run folder with one inside.
 
         Raises:
             ClaraError: there is no such folder, or its header is not ours.
         """
         folder = Path(path)
+        if not (folder / HEADER).is_file() and (folder / IN_RUN / HEADER).is_file():
+            folder = folder / IN_RUN
         header = folder / HEADER
         if not header.is_file():
             raise ClaraError(f"{setting}: {folder} is no adapter folder (it has no {HEADER})")
@@ -247,8 +251,17 @@ def _swap(working: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def load_adapters(backbone: ClaraBackbone, folder: AdapterFolder, *, names: Sequence[str], setting: str) -> None:
+def load_adapters(
+    backbone: ClaraBackbone, folder: AdapterFolder, *, names: Sequence[str], setting: str, resize: bool = False
+) -> None:
     """Load adapters and their memory tokens from ``folder`` into ``backbone``.
+
+    Args:
+        backbone: a fresh backbone with these adapters.
+        folder: where to load from.
+        names: which adapters.
+        setting: what an error names.
+        resize: take over as many memory tokens as both have; further ones stay as they were made.
 
     Raises:
         ClaraError: the folder's backbone has another architecture, or an adapter is missing or does not fit.
@@ -274,11 +287,18 @@ def load_adapters(backbone: ClaraBackbone, folder: AdapterFolder, *, names: Sequ
             raise ClaraError(f"{setting}: {folder.path}/{name} does not fit the adapter's settings (first: {key})")
         if name in backbone.heads:
             own = {key.removeprefix(f"{name}."): value for key, value in heads.items() if key.startswith(f"{name}.")}
+            if resize and TOKENS in own:
+                own[TOKENS] = _resized(own[TOKENS], backbone.head(name).tokens_LD.detach())
             try:
                 backbone.heads[name].load_state_dict(own)
             except RuntimeError as error:
                 reason = " ".join(str(error).split())
                 raise ClaraError(f"{setting}: {folder.path / MEMORY_FILE} does not fit {name}: {reason}") from error
+
+
+def _resized(found_LD: Tensor, fresh_LD: Tensor) -> Tensor:
+    """The memory tokens found, cut to as many as there are to be, or followed by fresh ones."""
+    return torch.cat([found_LD, fresh_LD[found_LD.shape[0] :]])[: fresh_LD.shape[0]]
 
 
 def _load_tensors(path: Path) -> dict[str, Tensor]:

@@ -87,6 +87,10 @@ def _demo_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fast", action="store_true", help="a few steps of everything, to see that it runs")
 
 
+def _doctor_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
 def _questions(given: str) -> list[str]:
     found = [line.strip() for line in sys.stdin] if given == "-" else [given.strip()]
     questions = [question for question in found if question]
@@ -166,6 +170,18 @@ def demo(args: argparse.Namespace) -> None:
     run_demo(args.out, fast=args.fast)
 
 
+def doctor(args: argparse.Namespace) -> None:
+    """Show what this machine offers: processor, memory, accelerators, versions, and what 'auto' means here."""
+    from clara_lightning.cli.doctor import examine
+
+    rows = examine()
+    if args.json:
+        print(json.dumps(rows))
+        return
+    width = max(map(len, rows))
+    print("\n".join(f"{name:<{width}}  {finding}" for name, finding in rows.items()))
+
+
 def _backbone(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # its class is heavy to import
     from clara_lightning.backbone.loading import BackboneConfig
 
@@ -176,5 +192,6 @@ VERBS = {
     "ask": Verb("answer a question from a store", _ask_options, ask, "ask"),
     "search": Verb("find documents in a store", _store_options, search, "search"),
     "evaluate": Verb("measure adapters on questions", _evaluate_options, evaluate, "evaluate"),
+    "doctor": Verb("what this machine offers", _doctor_options, doctor, "doctor"),
     "demo": Verb("the whole pipeline on an embedded corpus", _demo_options, demo, "demo"),
 }

@@ -219,6 +219,13 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
             log.warning("%s: %d rows without a pair are not asked", self.val_path, len(self.val_rows) - len(asked))
         self.val_rows = asked
 
+    def without_effect(self) -> list[str]:
+        """Shares of a target that no training row has."""
+        found = []
+        if self.shares["paraphrase"] and not any(row.paraphrase for row in self.train_rows):
+            found.append("data.init_args.paraphrase_share: no row of data.init_args.train has a paraphrase")
+        return found
+
     def documents(self) -> list[str]:
         """The documents."""
         return [row.document for row in self.train_rows]

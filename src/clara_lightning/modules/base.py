@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+import yaml
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy, Strategy
@@ -26,10 +27,12 @@ from clara_lightning.backbone.memory import MemoryConfig, MemoryKind
 from clara_lightning.data.loading import Batch
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.errors import ClaraError
+from clara_lightning.modules.overview import as_table, settings_in_effect, without_effect
 from clara_lightning.modules.schedule import ScheduleConfig, share_of_peak
 from clara_lightning.modules.sharding import ShardedStrategy, own_part, shard
 
 STAGE_KEY = "clara_stage"
+IN_EFFECT = "settings_in_effect.yaml"
 SAMPLE = 10_000  # documents looked at for their length
 
 log = logging.getLogger(__name__)
@@ -56,6 +59,8 @@ class ClaraModule(LightningModule, ABC):
         optimizer: called with the parameter groups.
         schedule: warmup and decay of the learning rate.
         memory_lr_scale: learning rate of memory tokens and calibration, relative to the adapters'.
+        resize: let memory and document tokens differ from those of ``init_from``: memory tokens are cut, or new ones
+            join them.
     """
 
     backbone: ClaraBackbone
@@ -73,18 +78,21 @@ class ClaraModule(LightningModule, ABC):
         optimizer: OptimizerCallable,
         schedule: ScheduleConfig,
         memory_lr_scale: float,
+        resize: bool = False,
     ) -> None:
         super().__init__()
         self.parent = AdapterFolder.open(init_from, setting="model.init_args.init_from") if init_from else None
         given = {"tokens": memory_tokens, "document_tokens": document_tokens, "kind": memory}
-        self.memory_config = _inherit_memory(self.parent, given)
+        self.resize = resize
+        self.memory_config = _inherit_memory(self.parent, given, resize=resize)
         self.lora = _inherit(self.parent and self.parent.lora, lora, LoraSettings(), "lora")
         self.prompt = _inherit(self.parent and self.parent.prompt, prompt, PromptTemplate(), "prompt")
         self.backbone_config = _inherit_backbone(self.parent, backbone)
         self.optimizer = optimizer
         self.schedule = schedule
         self.memory_lr_scale = memory_lr_scale
-        self._run_seed = torch.initial_seed()
+        self.run_seed = torch.initial_seed()
+        self.loaded: list[str] = []  # adapters taken over from the parent
         self._gradient_found = False
         self.strict_loading = False  # checkpoints hold what is trained, not the backbone
 
@@ -139,26 +147,29 @@ class ClaraModule(LightningModule, ABC):
             shard(self.backbone, self.trainer.strategy.device_mesh)
 
     def on_fit_start(self) -> None:
-        """Say what is trained, and on what, and how many documents are longer than what is read of them."""
+        """Calibrate a new compressor; say what is trained, and how many documents are longer than what is read."""
+        if self.parent is None and self.trainer.ckpt_path is None:
+            self.calibrate(self.trainer.datamodule)  # type: ignore[attr-defined]
         if not self.trainer.is_global_zero:
             return
-        log.info(self.describe())
+        settings = settings_in_effect(self, self.trainer)
+        log.info("%s", as_table(settings))
+        self._write(settings)
+        for line in without_effect(self, self.trainer):
+            log.warning("without effect: %s", line)
         documents = self.trainer.datamodule.documents()[:SAMPLE]  # type: ignore[attr-defined]
         if cut := self.backbone.count_cut(documents):
             limit = self.memory_config.document_tokens
             log.info("%d of %d training documents are longer than %d tokens and are cut", cut, len(documents), limit)
 
-    def describe(self) -> str:
-        """One line: stage, backbone, memory, adapters and their layers."""
-        trained = sum(p.numel() for p in self.backbone.parameters() if p.requires_grad)
-        memory = self.memory_config
-        layers = sorted(cast(Any, self.backbone.lm.peft_config[self.trained[0]]).target_modules)
-        return (
-            f"{type(self).__name__}: {self.backbone_config.name} in {self.backbone.causal_lm.dtype}; "
-            f"memory {memory.kind}, {memory.document_tokens} to {memory.tokens} tokens ({memory.compression_rate:g}x); "
-            f"training {', '.join(self.trained)}: {trained / 1e6:.1f} M parameters, "
-            f"LoRA rank {self.lora.rank} on {', '.join(layers)}"
-        )
+    def calibrate(self, data: Any) -> None:
+        """Fit a new compressor's memory to the backbone, on the training documents and questions."""
+        with self.backbone.evaluating():
+            self.backbone.calibrate(data.documents(), data.questions())
+
+    def without_effect(self) -> list[str]:
+        """One line for each of the stage's settings that was given and changes nothing."""
+        return []
 
     def configure_optimizers(self) -> Any:
         """One group for the adapters, one for memory tokens and calibration; warmup, then cosine."""
@@ -177,7 +188,7 @@ class ClaraModule(LightningModule, ABC):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout by the step alone, so that a resumed run draws what the undisturbed one drew."""
-        place = f"{self._run_seed}-{self.trainer.current_epoch}-{batch_idx}-{self.global_rank}"
+        place = f"{self.run_seed}-{self.trainer.current_epoch}-{batch_idx}-{self.global_rank}"
         torch.manual_seed(zlib.crc32(place.encode()))
 
     def means(self, sums: Sequence[Tensor], batch: Sequence[Any], batch_idx: int) -> list[Tensor]:
@@ -255,8 +266,14 @@ class ClaraModule(LightningModule, ABC):
         return [name for name in self.state_dict() if "lora_" in name or name.startswith("backbone.heads.")]
 
     def load_adapters(self, parent: AdapterFolder, names: Sequence[str]) -> None:
-        """Load some adapters of an earlier stage."""
-        load_adapters(self.backbone, parent, names=names, setting="model.init_args.init_from")
+        """Load some adapters of an earlier stage, and say so."""
+        load_adapters(self.backbone, parent, names=names, setting="model.init_args.init_from", resize=self.resize)
+        self.loaded.extend(names)
+
+    def _write(self, settings: dict[str, str]) -> None:
+        path = Path(self.trainer.default_root_dir) / IN_EFFECT
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=1000), encoding="utf-8")
 
 
 def check_stage(found: str | None, wanted: str) -> None:
@@ -272,18 +289,20 @@ def check_stage(found: str | None, wanted: str) -> None:
         )
 
 
-def _inherit_memory(parent: AdapterFolder | None, given: dict[str, Any]) -> MemoryConfig:
+def _inherit_memory(parent: AdapterFolder | None, given: dict[str, Any], *, resize: bool) -> MemoryConfig:
     settings = {"tokens": "memory_tokens", "document_tokens": "document_tokens", "kind": "memory"}
     chosen = {key: value for key, value in given.items() if value is not None}
     if parent is None:
         return MemoryConfig(**chosen)
     for key, value in chosen.items():
         own = getattr(parent.memory, key)
-        if value != own:
+        if value != own and not (resize and key != "kind"):
+            mend = "" if key == "kind" else "; model.init_args.resize true adapts them"
             raise ClaraError(
-                f"model.init_args.{settings[key]} is {value}, but the adapters in {parent.path} were trained with {own}"
+                f"model.init_args.{settings[key]} is {value}, but the adapters in {parent.path} were trained with "
+                f"{own}{mend}"
             )
-    return parent.memory
+    return replace(parent.memory, **chosen)
 
 
 def _inherit(own: Any, given: Any, default: Any, name: str) -> Any:

@@ -47,6 +47,8 @@ class SalientCompressor(ClaraModule):
         optimizer: called with the parameter groups.
         schedule: warmup and decay of the learning rate.
         memory_lr_scale: learning rate of memory tokens and calibration, relative to the adapters'.
+        resize: let memory and document tokens differ from those of ``init_from``: memory tokens are cut, or new ones
+            join them.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class SalientCompressor(ClaraModule):
         optimizer: OptimizerCallable = adamw,
         schedule: ScheduleConfig = ScheduleConfig(),
         memory_lr_scale: float = 2.0,
+        resize: bool = False,
     ) -> None:
         super().__init__(
             backbone=backbone,
@@ -75,6 +78,7 @@ class SalientCompressor(ClaraModule):
             optimizer=optimizer,
             schedule=schedule,
             memory_lr_scale=memory_lr_scale,
+            resize=resize,
         )
         if mse_weight < 0:
             raise ClaraError(f"model.init_args.mse_weight must be >= 0, got {mse_weight}")
@@ -100,14 +104,6 @@ class SalientCompressor(ClaraModule):
             raise ClaraError(
                 "data.class_path must be clara_lightning.SCPDataModule or InstructDataModule for SalientCompressor"
             )
-
-    def on_fit_start(self) -> None:
-        """Calibrate a new compressor's memory on the training documents."""
-        super().on_fit_start()
-        if self.parent is None and self.trainer.ckpt_path is None:
-            data = self.trainer.datamodule  # type: ignore[attr-defined]
-            with self.backbone.evaluating():
-                self.backbone.calibrate(data.documents(), data.questions())
 
     def training_step(self, batch: list[ReadingExample], batch_idx: int) -> Tensor:
         """Loss of one batch."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from clara_lightning.backbone.folder import IN_RUN
 from clara_lightning.modules.base import ClaraModule
 
 
@@ -17,7 +18,7 @@ class AdapterExporter(Callback):
         folder: name of the adapter folder inside the run folder.
     """
 
-    def __init__(self, folder: str = "adapters") -> None:
+    def __init__(self, folder: str = IN_RUN) -> None:
         self.folder = folder
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

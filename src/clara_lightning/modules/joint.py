@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
@@ -30,10 +31,13 @@ from clara_lightning.data.prompts import MEMORY, PromptTemplate
 from clara_lightning.data.records import Question
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import ClaraModule, adamw
+from clara_lightning.modules.overview import default_of
 from clara_lightning.modules.schedule import ScheduleConfig
 from clara_lightning.objectives.metrics import RetrievalScores, collapse_statistics
 from clara_lightning.objectives.scores import ScoreName, score
 from clara_lightning.objectives.topk import StraightThroughTopK, mix
+
+log = logging.getLogger(__name__)
 
 
 class Reading(NamedTuple):
@@ -54,7 +58,7 @@ class JointRAGModule(ClaraModule):
 
     Args:
         backbone: pretrained weights; the name may be left out where ``init_from`` names it.
-        init_from: adapter folder of stage 1, 2 or 3; required.
+        init_from: adapter folder of stage 1, 2 or 3. Without one, the compressor is an untrained one, and stays so.
         store: the corpus, encoded by the same compressor; required for ``candidates: search``.
         candidates: ``given`` with each question, or found by ``search`` in the store at every step.
         num_candidates: N, for ``search``.
@@ -66,7 +70,7 @@ class JointRAGModule(ClaraModule):
         optimizer: called with the parameter groups.
         schedule: warmup and decay of the learning rate.
         memory_lr_scale: learning rate of memory tokens and calibration, relative to the adapters'.
-        memory_tokens: checked against ``init_from``.
+        memory_tokens: checked against ``init_from``; without it, as in ``SalientCompressor``.
         document_tokens: checked against ``init_from``.
         memory: checked against ``init_from``.
         lora: checked against ``init_from``.
@@ -95,8 +99,8 @@ class JointRAGModule(ClaraModule):
         lora: LoraSettings | None = None,
         prompt: PromptTemplate | None = None,
     ) -> None:
-        if init_from is None:
-            raise ClaraError("model.init_args.init_from is required: the adapter folder of a trained compressor")
+        if init_from is None and store is not None:
+            raise ClaraError("model.init_args.init_from is required with a store: the adapters that it was made with")
         if candidates == "search" and store is None:
             raise ClaraError("model.init_args.store is required when model.init_args.candidates is 'search'")
         if candidates == "search" and num_candidates < top_k:
@@ -145,6 +149,22 @@ class JointRAGModule(ClaraModule):
             self.load_adapters(parent, (QUERY_REASONER,))
         else:
             self.backbone.start_query_reasoner()
+
+    def calibrate(self, data: Any) -> None:
+        """As every stage; the query reasoner starts from the result."""
+        log.warning(
+            "model.init_args.init_from is not given: the compressor was never trained, and stage 3 keeps it frozen; "
+            "the generator sees what its %s memory holds without training",
+            self.memory_config.kind,
+        )
+        super().calibrate(data)
+        self.backbone.start_query_reasoner()
+
+    def without_effect(self) -> list[str]:
+        """``num_candidates``, where candidates are given."""
+        if self.candidates == "given" and self.num_candidates != default_of(JointRAGModule, "num_candidates"):
+            return ["model.init_args.num_candidates: model.init_args.candidates is 'given'"]
+        return []
 
     def setup(self, stage: str) -> None:
         """Open the store, and look through the questions: a mistake in the last one is found before the first step."""

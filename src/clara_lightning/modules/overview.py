@@ -1,0 +1,117 @@
+"""What runs is what is shown: the settings in effect, after every default, inheritance and override."""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch import Trainer
+
+from clara_lightning.backbone.adapters import adapter_parameters
+
+if TYPE_CHECKING:
+    from clara_lightning.modules.base import ClaraModule
+
+PACKAGES = ("clara-lightning", "torch", "lightning", "transformers", "peft", "faiss-cpu")
+
+
+def settings_in_effect(module: ClaraModule, trainer: Trainer) -> dict[str, str]:
+    """What a training runs with, by name, for people to read.
+
+    Args:
+        module: with its backbone built.
+        trainer: set up, its DataModule attached.
+    """
+    return {
+        "stage": type(module).__name__,
+        **_backbone(module),
+        **_adapters(module),
+        **_training(module, trainer),
+        "versions": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+    }
+
+
+def as_table(settings: dict[str, str]) -> str:
+    """Two aligned columns."""
+    width = max(map(len, settings))
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in settings.items())
+
+
+def without_effect(module: ClaraModule, trainer: Trainer) -> list[str]:
+    """One line for each setting that was given and changes nothing in this run."""
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    steps = int(trainer.estimated_stepping_batches)
+    found = [*module.without_effect(), *getattr(data, "without_effect", list)()]
+    every: int = getattr(trainer.checkpoint_callback, "_every_n_train_steps", 0)
+    if every > steps:
+        found.append(f"checkpoint.every_n_train_steps {every}: the run has {steps} steps, one checkpoint at its end")
+    if not trainer.enable_validation and trainer.val_check_interval not in (None, 1.0):
+        found.append("trainer.val_check_interval: there is no data.init_args.val to measure on")
+    asked, used = module.backbone_config.attention, module.backbone.causal_lm.config._attn_implementation
+    if asked != used:
+        found.append(f"model.init_args.backbone.attention {asked}: this backbone runs {used}")
+    return found
+
+
+def _backbone(module: ClaraModule) -> dict[str, str]:
+    config, memory, lm = module.backbone_config, module.memory_config, module.backbone.causal_lm
+    before = module.parent.memory if module.parent else None
+    frozen = sum(parameter.numel() for parameter in lm.parameters() if not parameter.requires_grad)
+    revision = f" at {config.revision}" if config.revision else ""
+    return {
+        "backbone": f"{config.name}{revision}: {frozen / 1e6:,.1f} M frozen parameters in {lm.dtype}".replace(
+            "torch.", ""
+        ),
+        "attention": str(lm.config._attn_implementation),
+        "activation checkpointing": "on" if config.gradient_checkpointing else "off",
+        "memory": f"{memory.kind}, {memory.document_tokens} tokens to {memory.tokens} ({memory.compression_rate:g}x)"
+        + (f", resized from {before.document_tokens} to {before.tokens}" if before and before != memory else ""),
+        "init_from": f"{module.parent.path} ({module.parent.stage}): loaded {', '.join(module.loaded)}"
+        if module.parent
+        else "nothing: new adapters",
+    }
+
+
+def _adapters(module: ClaraModule) -> dict[str, str]:
+    backbone, lora = module.backbone, module.lora
+    rows = {}
+    for name in backbone.adapters:
+        own = [*(value for _, value in adapter_parameters(backbone.lm, name))]
+        own += backbone.heads[name].parameters() if name in backbone.heads else []
+        state = "trained" if name in module.trained else "frozen"
+        rows[name] = f"{sum(value.numel() for value in own) / 1e6:,.2f} M parameters, {state}, {own[0].dtype}".replace(
+            "torch.", ""
+        )
+    configuration: Any = backbone.lm.peft_config[backbone.adapters[0]]
+    targets = configuration.target_modules
+    layers = sorted({str(target).rsplit(".", 1)[-1] for target in targets})
+    rows["LoRA"] = f"rank {lora.rank}, alpha {lora.alpha}, dropout {lora.dropout:g} on {', '.join(layers)}"
+    return rows
+
+
+def _training(module: ClaraModule, trainer: Trainer) -> dict[str, str]:
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    optimizer = trainer.optimizers[0]
+    adapters, heads = (group.get("initial_lr", group["lr"]) for group in optimizer.param_groups)
+    devices, parts = trainer.world_size, trainer.accumulate_grad_batches
+    size = getattr(data, "batch_size", None)
+    mesh = f", {module.device_mesh}" if module.device_mesh is not None else ""
+    rows = {
+        "devices": f"{devices} x {trainer.strategy.root_device.type}, {type(trainer.strategy).__name__}{mesh}",
+        "precision": f"{trainer.precision} around the frozen backbone's own",
+        "optimizer": f"{type(optimizer).__name__}, learning rate {adapters:g}, memory tokens {heads:g}, "
+        f"gradients clipped at {trainer.gradient_clip_val or 'nothing'}",
+        "steps": f"{int(trainer.estimated_stepping_batches)} optimizer steps",
+        "seed": f"{module.run_seed}",
+    }
+    if size is not None:
+        batch = f"{size} a device x {devices} x {parts} accumulated = {size * devices * parts} a step"
+        rows["batch"] = batch
+        rows["data"] = f"{len(data.train_rows)} rows to train on, {len(data.val_rows)} to validate on, seed {data.seed}"
+    return rows
+
+
+def default_of(owner: type, name: str) -> Any:
+    """Default of a constructor's argument."""
+    return inspect.signature(owner).parameters[name].default
