@@ -93,6 +93,34 @@ def test_init_from_with_another_memory_is_refused(commands: Any, clara: Any, com
     assert not run.exists()
 
 
+@pytest.mark.parametrize(
+    ("precision", "dtype", "frozen"),
+    [
+        ("32-true", "auto", None),
+        ("bf16-mixed", "float32", "float32"),
+        ("bf16-mixed", "bfloat16", "bfloat16"),
+        ("16-mixed", "float32", "float32"),
+        ("bf16-true", "auto", "bfloat16"),
+        ("16-true", "auto", "float16"),
+    ],
+)
+def test_adapters_and_optimizer_states_are_float32_in_every_precision(
+    precision: str, dtype: str, frozen: str | None, commands: Any, clara: Any, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    options = ("--trainer.precision", precision, "--model.backbone.dtype", dtype, "--trainer.max_steps", 2)
+
+    outcome = clara(*commands.fit_compressor(run, *options))
+
+    assert outcome.code == 0, outcome.err
+    adapters = load_file(run / "adapters" / "generator" / "adapter_model.safetensors")
+    assert {value.dtype for value in adapters.values()} == {torch.float32}
+    states = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["optimizer_states"][0]["state"].values()
+    assert {state["exp_avg"].dtype for state in states} == {torch.float32}
+    shown = yaml.safe_load((run / "settings_in_effect.yaml").read_text(encoding="utf-8"))
+    assert frozen is None or shown["backbone"].endswith(f"in {frozen}")
+
+
 @pytest.mark.parametrize(("tokens", "document_tokens"), [(3, 40), (6, 48)])
 def test_resize_keeps_the_memory_tokens_that_both_have(
     tokens: int, document_tokens: int, commands: Any, clara: Any, compressor_run: Path, tmp_path: Path

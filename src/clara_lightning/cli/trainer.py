@@ -58,6 +58,7 @@ class ClaraCLI(LightningCLI):
         settings = self.config[self.subcommand]
         self.run_folder = _run_folder(settings)
         settings.trainer.default_root_dir = str(self.run_folder)
+        _keep_adapters_exact(settings)
         measures = self.subcommand in ("validate", "test")
         if measures and not settings.ckpt_path and not settings.model.init_args.get("init_from"):
             raise ClaraError(
@@ -132,6 +133,27 @@ def run_trainer(args: ArgsType) -> ClaraCLI:
         parser_kwargs={"parser_mode": "omegaconf", "exit_on_error": False},
         args=args,
     )
+
+
+def _keep_adapters_exact(settings: Any) -> None:
+    """Take ``trainer.precision bf16-true`` for what it means here: of the frozen backbone.
+
+    Lightning would round the adapters too, and in bfloat16 a weight of 0.02 cannot take an update below 1e-4.
+    """
+    dtype = {"bf16-true": "bfloat16", "16-true": "float16"}.get(str(settings.trainer.precision))
+    if dtype is None:
+        return
+    backbone = settings.model.init_args.backbone
+    if backbone.dtype not in ("auto", dtype):
+        raise ClaraError(
+            f"trainer.precision {settings.trainer.precision} and model.init_args.backbone.dtype {backbone.dtype} "
+            "contradict each other"
+        )
+    log.info(
+        "trainer.precision %s: the frozen backbone is %s; adapters and optimizer states stay float32",
+        *(settings.trainer.precision, dtype),
+    )
+    backbone.dtype, settings.trainer.precision = dtype, "32-true"
 
 
 def _run_folder(settings: Any) -> Path:
