@@ -88,6 +88,7 @@ CASES: dict[str, Case] = {
         ),
         "model.init_args.backbone.name is required: a hub id, a folder or a .gguf file",
     ),
+    "an unknown strategy": (lambda w: w.fit("--trainer.strategy", "spread"), "trainer: You selected an invalid strat"),
     "validation of no weights": (
         lambda w: ["validate", *w.fit()[1:]],
         "clara validate: --ckpt_path or model.init_args.init_from is required: whose weights?",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from functools import cache
@@ -103,3 +106,26 @@ def test_every_file_says_how_it_is_launched(name: str) -> None:
     assert "needs" in head
     assert f"clara {STAGES.get(name, 'fit')} --config configs/" in head
     assert f"configs/{name}.yaml" in head
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in (CONFIGS / "launch").glob("*.sh")))
+def test_a_launch_script_is_valid_shell(script: str) -> None:
+    subprocess.run(["bash", "-n", str(CONFIGS / "launch" / script)], check=True)
+
+
+def test_the_torchrun_script_trains_on_two_processes(commands: Any, tmp_path: Path) -> None:
+    _, *options = commands.fit_compressor(tmp_path / "run", "--trainer.max_steps", 1, "--data.batch_size", 2)
+    here = {"DEVICES": "2", "PORT": "29517", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(CONFIGS.parent / "src")}
+    folder = str(Path(sys.executable).parent)
+
+    done = subprocess.run(
+        ["bash", str(CONFIGS / "launch" / "torchrun.sh"), "1", "0", "localhost", *map(str, options)],
+        env=os.environ | here | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    shown = yaml.safe_load((tmp_path / "run" / "settings_in_effect.yaml").read_text(encoding="utf-8"))
+    assert shown["devices"] == "2 x cpu, DDPStrategy"

@@ -86,3 +86,10 @@ def test_a_step_is_the_same_however_it_is_spread(
         )
     for name, value in tensors_of(whole).items():
         torch.testing.assert_close(tensors_of(run)[name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_encoding_in_shards_is_refused(
+    commands: Any, start_clara: Any, finish: Any, compressor: Path, tmp_path: Path
+) -> None:
+    predict = commands.predict(tmp_path / "store", compressor, "--trainer.strategy", "sharded")
+    assert "clara predict gives each process shards of its own" in finish(start_clara(*predict)).mistake

@@ -133,6 +133,23 @@ def test_sigterm_saves_the_step_in_work_and_leaves(
     assert rows_of(run) == rows_of(whole)
 
 
+def test_a_preempted_slurm_job_goes_back_into_the_queue(
+    commands: Any, start_clara: Any, finish: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "killer.py").write_text(KILLER, encoding="utf-8")
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\n', encoding="utf-8")
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "1234")
+    terminate = ("--trainer.callbacks", "killer.TermAt", "--trainer.callbacks.step", 1)
+
+    stopped = finish(start_clara(*commands.fit_compressor(tmp_path / "run"), *terminate, path=tmp_path))
+
+    assert stopped.code == 128 + signal.SIGTERM, stopped.err
+    assert (tmp_path / "called").read_text(encoding="utf-8") == "requeue 1234\n"
+
+
 def test_a_finished_run_says_that_it_is_finished(commands: Any, clara: Any, undisturbed: Path, bytes_of: Any) -> None:
     before = bytes_of(undisturbed / "adapters")
 

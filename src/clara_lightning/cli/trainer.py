@@ -188,7 +188,8 @@ def _open_checkpoint(path: Path) -> dict[str, Any]:
 
 def _calm() -> None:
     """Silence advice that does not apply here; what does apply is said by our own lines."""
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
+    quiet = ("pytorch.utilities.rank_zero", "fabric.utilities.seed", "fabric.utilities.distributed")
+    for name in (f"lightning.{module}" for module in quiet):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*LightningCLI's args parameter is intended.*",

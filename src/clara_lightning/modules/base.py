@@ -128,7 +128,7 @@ class ClaraModule(LightningModule, ABC):
         if hasattr(self, "backbone"):
             return
         _refuse_low_precision(str(self.trainer.precision))
-        _refuse_sharding(self.trainer.strategy)
+        _refuse_sharding(self.trainer.strategy, verb=str(self.trainer.state.fn))
         model, tokenizer = load_pretrained(self.backbone_config)
         self.backbone = ClaraBackbone(
             model,
@@ -320,8 +320,13 @@ def _inherit_backbone(parent: AdapterFolder | None, given: BackboneConfig) -> Ba
     return replace(given, name=parent.backbone["name"], revision=given.revision or parent.backbone["revision"])
 
 
-def _refuse_sharding(strategy: Strategy) -> None:
-    """Refuse Lightning's own sharding strategies, for which no stage cuts its model."""
+def _refuse_sharding(strategy: Strategy, *, verb: str) -> None:
+    """Refuse Lightning's own sharding strategies, and sharding where processes do not work in step."""
+    if isinstance(strategy, ShardedStrategy) and verb == "predict":
+        raise ClaraError(
+            "trainer.strategy: clara predict gives each process shards of its own, so each needs the whole backbone: "
+            "use ddp or one device"
+        )
     if isinstance(strategy, (FSDPStrategy, ModelParallelStrategy)) and not isinstance(strategy, ShardedStrategy):
         raise ClaraError(
             f"trainer.strategy: {type(strategy).__name__} is not supported: it saves the frozen backbone with every "
