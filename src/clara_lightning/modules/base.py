@@ -12,9 +12,9 @@ from typing import Any, cast
 
 import torch
 import yaml
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import OptimizerCallable
-from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy, Strategy
+from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -128,7 +128,7 @@ class ClaraModule(LightningModule, ABC):
         if hasattr(self, "backbone"):
             return
         _refuse_low_precision(str(self.trainer.precision))
-        _refuse_sharding(self.trainer.strategy, verb=str(self.trainer.state.fn))
+        _refuse_sharding(self.trainer)
         model, tokenizer = load_pretrained(self.backbone_config)
         self.backbone = ClaraBackbone(
             model,
@@ -320,9 +320,10 @@ def _inherit_backbone(parent: AdapterFolder | None, given: BackboneConfig) -> Ba
     return replace(given, name=parent.backbone["name"], revision=given.revision or parent.backbone["revision"])
 
 
-def _refuse_sharding(strategy: Strategy, *, verb: str) -> None:
+def _refuse_sharding(trainer: Trainer) -> None:
     """Refuse Lightning's own sharding strategies, and sharding where processes do not work in step."""
-    if isinstance(strategy, ShardedStrategy) and verb == "predict":
+    strategy = trainer.strategy
+    if isinstance(strategy, ShardedStrategy) and trainer.predicting:
         raise ClaraError(
             "trainer.strategy: clara predict gives each process shards of its own, so each needs the whole backbone: "
             "use ddp or one device"
