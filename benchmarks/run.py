@@ -121,7 +121,8 @@ def answers(rounds: int) -> Iterator[str]:
         documents = [Document(f"d{n}", text) for n, text in enumerate(texts)]
         write_shard(path / "shards", shard_name(0), documents, made, documents_cut=count)
         own = fingerprint(backbone)
-        identity = Identity(BACKBONE, own, MEMORY_TOKENS, backbone.hidden_size, "bfloat16", count, "")
+        dtype = str(backbone.causal_lm.dtype).removeprefix("torch.")
+        identity = Identity(BACKBONE, own, MEMORY_TOKENS, backbone.hidden_size, "bfloat16", dtype, count, "")
         finish_store(path, identity, num_shards=1, index="maxsim")
         store, rows = LatentStore.open(path), list(range(count))
 

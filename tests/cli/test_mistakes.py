@@ -88,6 +88,26 @@ CASES: dict[str, Case] = {
         ),
         "model.init_args.backbone.name is required: a hub id, a folder or a .gguf file",
     ),
+    "a setting with a letter too few": (
+        lambda w: w.fit("--model.memory_token", 3),
+        "model.init_args.memory_token: no such setting; is it memory_tokens?",
+    ),
+    "an abbreviated option": (
+        lambda w: w.fit("--trainer.max_step", 3),
+        "trainer.max_step: no such setting; is it max_steps?",
+    ),
+    "an optimizer that refuses": (
+        lambda w: w.fit("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", -1),
+        "model.init_args.optimizer: Invalid learning rate: -1.0",
+    ),
+    "LoRA on no layer": (
+        lambda w: w.fit("--model.lora.target_modules", "[nothing]"),
+        "model.init_args.lora",
+    ),
+    "a batch larger than the data": (
+        lambda w: w.fit("--data.batch_size", 17),
+        "data.init_args.batch_size: 1 x 17 (processes x batch_size) rows are a batch, data.init_args.train holds 16",
+    ),
     "an unknown strategy": (lambda w: w.fit("--trainer.strategy", "spread"), "trainer: You selected an invalid strat"),
     "validation of no weights": (
         lambda w: ["validate", *w.fit()[1:]],

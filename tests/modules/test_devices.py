@@ -92,4 +92,4 @@ def test_encoding_in_shards_is_refused(
     commands: Any, start_clara: Any, finish: Any, compressor: Path, tmp_path: Path
 ) -> None:
     predict = commands.predict(tmp_path / "store", compressor, "--trainer.strategy", "sharded")
-    assert "clara predict gives each process shards of its own" in finish(start_clara(*predict)).mistake
+    assert "clara predict gives each process documents of its own" in finish(start_clara(*predict)).mistake

@@ -129,6 +129,8 @@ class AdapterFolder:
 
 def _known_adapters(names: Sequence[str]) -> tuple[str, ...]:
     """The names, each of which is also a folder's name: nothing else may stand there, least of all ``..``."""
+    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+        raise TypeError(f"adapters: {twice[0]!r} stands there twice")
     unknown = [name for name in names if name not in (COMPRESSOR, GENERATOR, QUERY_REASONER)]
     if unknown or not names:
         raise TypeError(f"adapters: {unknown[0]!r} is unknown" if unknown else "adapters: none")

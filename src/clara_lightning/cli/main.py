@@ -89,7 +89,7 @@ def _train(args: list[str]) -> int:
     from jsonargparse import ArgumentError
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-    from clara_lightning.cli.trainer import run_trainer
+    from clara_lightning.cli.trainer import known_settings, run_trainer
     from clara_lightning.cli.wording import setting_error
 
     _check_yaml(args)
@@ -99,7 +99,7 @@ def _train(args: list[str]) -> int:
         mistake = _mistake_in(error)
         if mistake is None and not isinstance(error, ArgumentError | MisconfigurationException):
             raise
-        raise mistake or ClaraError(setting_error(str(error))) from error
+        raise mistake or ClaraError(setting_error(str(error), known_settings())) from error
     return 0
 
 

@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import StrategyRegistry
 
+from clara_lightning.backbone.adapters import LoraSettings
+from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.corpus.encoder import CorpusEncoder
+from clara_lightning.data.corpus import CorpusDataModule
+from clara_lightning.data.modules import InstructDataModule, QADataModule, SCPDataModule
+from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import STAGE_KEY, ClaraModule, check_stage
 from clara_lightning.modules.checkpoint import StepCheckpoint
+from clara_lightning.modules.compressor import SalientCompressor
 from clara_lightning.modules.exporter import AdapterExporter
+from clara_lightning.modules.joint import JointRAGModule
 from clara_lightning.modules.metrics_file import MetricsFile
 from clara_lightning.modules.preemption import Preemption
+from clara_lightning.modules.schedule import ScheduleConfig
 from clara_lightning.modules.sharding import ShardedStrategy
 
 StrategyRegistry.register("sharded", ShardedStrategy, description="FSDP2 for adapters on a frozen backbone")
 
 VERBS = ("fit", "validate", "test", "predict")
+CALLBACKS: dict[str, type[Callback]] = {  # in the order in which they are called; a checkpoint always comes last
+    "checkpoint": StepCheckpoint,
+    "exporter": AdapterExporter,
+    "metrics": MetricsFile,
+    "preemption": Preemption,
+    "encoder": CorpusEncoder,
+}
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +62,10 @@ class ClaraCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the callback groups."""
-        parser.add_lightning_class_args(StepCheckpoint, "checkpoint")
+        for name, callback in CALLBACKS.items():
+            parser.add_lightning_class_args(callback, name)
         parser.set_defaults({"checkpoint.save_last": True, "checkpoint.every_n_train_steps": 50})
         parser.set_defaults({"trainer.enable_model_summary": False})  # our own line says what is trained
-        parser.add_lightning_class_args(AdapterExporter, "exporter")
-        parser.add_lightning_class_args(MetricsFile, "metrics")
-        parser.add_lightning_class_args(Preemption, "preemption")
-        parser.add_lightning_class_args(CorpusEncoder, "encoder")
 
     def before_instantiate_classes(self) -> None:
         """Refuse what would overwrite a run, before anything is touched."""
@@ -130,9 +144,28 @@ def run_trainer(args: ArgsType) -> ClaraCLI:
         save_config_callback=SaveConfigCallback if is_fit else None,
         save_config_kwargs={"overwrite": True},
         seed_everything_default=0,
-        parser_kwargs={"parser_mode": "omegaconf", "exit_on_error": False},
+        parser_kwargs={"parser_mode": "omegaconf", "exit_on_error": False, "allow_abbrev": False},
         args=args,
     )
+
+
+def known_settings() -> dict[str, list[str]]:
+    """Names of the settings below each path of a configuration, over all stages and DataModules."""
+    groups: dict[str, tuple[Callable[..., Any], ...]] = {
+        "trainer": (Trainer,),
+        "model.init_args": (SalientCompressor, JointRAGModule),
+        "model.init_args.backbone": (BackboneConfig,),
+        "model.init_args.lora": (LoraSettings,),
+        "model.init_args.prompt": (PromptTemplate,),
+        "model.init_args.schedule": (ScheduleConfig,),
+        "data.init_args": (SCPDataModule, InstructDataModule, QADataModule, CorpusDataModule),
+        **{name: (callback,) for name, callback in CALLBACKS.items()},
+    }
+    known = {
+        path: sorted({name for owner in owners for name in inspect.signature(owner).parameters})
+        for path, owners in groups.items()
+    }
+    return known | {"": ["model", "data", "trainer", "ckpt_path", "seed_everything", *CALLBACKS]}
 
 
 def _keep_adapters_exact(settings: Any) -> None:
@@ -200,6 +233,6 @@ def _calm() -> None:
         ".*treespec, LeafSpec.*",
         ".*overridden `transfer_batch_to_device`.*",
         ".*`IterableDataset` has `__len__` defined.*",  # one process reads: the length is exact
-        ".*Total length of `DataLoader` across ranks is zero.*",  # a store that is finished already
+        ".*Total length of `(DataLoader|list)` across ranks is zero.*",  # a finished store; no validation file
     ):
         warnings.filterwarnings("ignore", message)

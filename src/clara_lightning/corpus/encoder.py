@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies import ModelParallelStrategy
 from safetensors import safe_open
 from torch import Tensor
 
@@ -129,6 +130,11 @@ class CorpusEncoder(Callback):
     def _parts(self, trainer: Trainer, pl_module: LightningModule) -> tuple[CorpusDataModule, AdapterFolder]:
         if self.store is None:
             raise ClaraError("encoder.store is required for clara predict: the folder to write")
+        if isinstance(trainer.strategy, ModelParallelStrategy):
+            raise ClaraError(
+                "trainer.strategy: clara predict gives each process documents of its own, so each needs the whole "
+                "backbone: use ddp or one device"
+            )
         corpus = trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(corpus, CorpusDataModule):
             raise ClaraError("data.class_path must be clara_lightning.CorpusDataModule for clara predict")

@@ -12,9 +12,9 @@ from typing import Any, cast
 
 import torch
 import yaml
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
-from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
+from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy, Strategy
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -128,7 +128,7 @@ class ClaraModule(LightningModule, ABC):
         if hasattr(self, "backbone"):
             return
         _refuse_low_precision(str(self.trainer.precision))
-        _refuse_sharding(self.trainer)
+        _refuse_sharding(self.trainer.strategy)
         model, tokenizer = load_pretrained(self.backbone_config)
         self.backbone = ClaraBackbone(
             model,
@@ -175,7 +175,10 @@ class ClaraModule(LightningModule, ABC):
         """One group for the adapters, one for memory tokens and calibration; warmup, then cosine."""
         adapters = [p for p in self.backbone.lm.parameters() if p.requires_grad]
         heads = [p for p in self.backbone.heads.parameters() if p.requires_grad]
-        optimizer = self.optimizer([{"params": adapters}, {"params": heads}])
+        try:
+            optimizer = self.optimizer([{"params": adapters}, {"params": heads}])
+        except (TypeError, ValueError) as error:
+            raise ClaraError(f"model.init_args.optimizer: {error}") from error
         heads_group = optimizer.param_groups[1]
         heads_group["lr"] *= self.memory_lr_scale
         total = int(self.trainer.estimated_stepping_batches)
@@ -320,14 +323,8 @@ def _inherit_backbone(parent: AdapterFolder | None, given: BackboneConfig) -> Ba
     return replace(given, name=parent.backbone["name"], revision=given.revision or parent.backbone["revision"])
 
 
-def _refuse_sharding(trainer: Trainer) -> None:
-    """Refuse Lightning's own sharding strategies, and sharding where processes do not work in step."""
-    strategy = trainer.strategy
-    if isinstance(strategy, ShardedStrategy) and trainer.predicting:
-        raise ClaraError(
-            "trainer.strategy: clara predict gives each process shards of its own, so each needs the whole backbone: "
-            "use ddp or one device"
-        )
+def _refuse_sharding(strategy: Strategy) -> None:
+    """Refuse Lightning's own sharding strategies, for which no stage cuts its model."""
     if isinstance(strategy, (FSDPStrategy, ModelParallelStrategy)) and not isinstance(strategy, ShardedStrategy):
         raise ClaraError(
             f"trainer.strategy: {type(strategy).__name__} is not supported: it saves the frozen backbone with every "
