@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,16 +102,49 @@ def run_trainer(args: ArgsType) -> ClaraCLI:
     Raises:
         ClaraError: a mistake in the configuration or the data.
     """
-    _calm()
     is_fit = bool(args) and args[0] == "fit"  # type: ignore[index]
-    return ClaraCLI(
+    return _command_line(ClaraCLI, args, save_config_callback=SaveConfigCallback if is_fit else None)
+
+
+def parse_settings(args: Sequence[str]) -> dict[str, Any]:
+    """The settings of ``clara fit``, parsed and checked as there; nothing is built, read or seeded.
+
+    Args:
+        args: configuration files and options, without the verb.
+    """
+    settings = _command_line(_Parsed, ["fit", *args], save_config_callback=None).config.fit
+    return dict(settings.as_dict())
+
+
+class _Parsed(ClaraCLI):
+    """The command line's parser alone."""
+
+    def before_instantiate_classes(self) -> None:
+        """Touch no run folder."""
+
+    def instantiate_classes(self) -> None:
+        """Build nothing."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        pass
+
+    def _set_seed(self) -> None:
+        pass
+
+    def _parse_ckpt_path(self) -> None:
+        pass
+
+
+def _command_line(kind: type[ClaraCLI], args: ArgsType, *, save_config_callback: Any) -> ClaraCLI:
+    _calm()
+    return kind(
         ClaraModule,
         LightningDataModule,
         subclass_mode_model=True,
         subclass_mode_data=True,
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
-        save_config_callback=SaveConfigCallback if is_fit else None,
+        save_config_callback=save_config_callback,
         save_config_kwargs={"overwrite": True},
         seed_everything_default=0,
         parser_kwargs={"parser_mode": "omegaconf", "exit_on_error": False},
