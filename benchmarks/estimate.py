@@ -1,7 +1,7 @@
 """Memory as ``clara estimate`` predicts it beside what ``clara fit`` needs: ``python -m benchmarks.estimate``.
 
 Three backbones on the CPU, each with and without activation checkpointing, each in a process of its own: SmolLM2-135M,
-and two Llamas with random weights that are made here. The measured figure is the peak resident size during three
+and two Llamas with random weights that are made here. The measured figure is the peak resident size during two
 optimizer steps of stage 1, as Linux counts it, reset after the weights are read. glibc keeps freed memory to itself,
 so it is told to give back blocks above 64 KiB (``MALLOC_MMAP_THRESHOLD_``): compared is memory in use.
 """
@@ -89,7 +89,7 @@ def options(folder: Path, backbone: str, *, checkpointing: bool, batch_size: int
         "data.init_args.train": str(folder / "train.jsonl"),
         "data.init_args.val": "null",
         "data.init_args.batch_size": str(batch_size),
-        "trainer.max_steps": "3",
+        "trainer.max_steps": "2",
         "trainer.accumulate_grad_batches": "1",
         "trainer.accelerator": "cpu",
         "trainer.devices": "1",
