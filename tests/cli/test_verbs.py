@@ -20,7 +20,9 @@ def words(joint: Path, store: Path) -> list[object]:
     return ["--adapters", joint, "--store", store, "--device", "cpu", "--dtype", "float32"]
 
 
-@pytest.mark.parametrize("args", [["--help"], [], ["ask", "--help"], ["evaluate", "-h"], ["demo", "--help"]])
+@pytest.mark.parametrize(
+    "args", [["--help"], [], ["ask", "--help"], ["evaluate", "-h"], ["demo", "--help"], ["estimate", "--help"]]
+)
 def test_help_imports_nothing_heavy(args: list[str]) -> None:
     program = (
         "import sys\n"

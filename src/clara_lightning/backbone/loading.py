@@ -72,7 +72,7 @@ def load_pretrained(config: BackboneConfig) -> tuple[PreTrainedModel, PreTrained
     path = _local_weights(config.name, dtype)
     shared = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             settings = AutoConfig.from_pretrained(path, **shared)
             tokenizer = AutoTokenizer.from_pretrained(path, **shared)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -102,7 +102,7 @@ def _check_causal_lm(model: PreTrainedModel, name: str) -> None:
 def _local_weights(name: str, dtype: torch.dtype) -> str:
     """What transformers can load for ``name``: GGUF files are converted once, everything else is passed on."""
     if name.startswith(PACKAGE_SCHEME):
-        return str(_convert_gguf(_package_file(name), dtype))
+        return str(_convert_gguf(package_file(name), dtype))
     if name.endswith(".gguf"):
         path = Path(name).expanduser()
         if not path.is_file():
@@ -114,7 +114,7 @@ def _local_weights(name: str, dtype: torch.dtype) -> str:
     return str(Path(name).expanduser()) if looks_like_path else name
 
 
-def _package_file(name: str) -> Path:
+def package_file(name: str) -> Path:
     """The file behind ``package://PACKAGE/FILE``; the package is located, never imported."""
     package, _, file = name.removeprefix(PACKAGE_SCHEME).partition("/")
     if not package.isidentifier():  # find_spec would import the parent of a dotted name
@@ -135,14 +135,19 @@ def cache_folder() -> Path:
     return Path(os.environ.get("CLARA_CACHE", "~/.cache/clara_lightning")).expanduser()
 
 
+def converted_folder(path: Path, dtype: torch.dtype) -> Path:
+    """Where the unpacked weights of a GGUF file are kept, or will be."""
+    stat = path.stat()
+    key = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}:{dtype}"
+    return cache_folder() / "gguf" / hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
 def _convert_gguf(path: Path, dtype: torch.dtype) -> Path:
     """Unpack a GGUF file into a transformers folder, once; the next call finds it.
 
     Quantised blocks are unpacked to dense weights, since packed ones take no gradient to their input on every device.
     """
-    stat = path.stat()
-    key = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}:{dtype}"
-    target = cache_folder() / "gguf" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    target = converted_folder(path, dtype)
     if target.is_dir():
         return target
     if importlib.util.find_spec("gguf") is None:
@@ -155,7 +160,7 @@ def _convert_gguf(path: Path, dtype: torch.dtype) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     working = Path(tempfile.mkdtemp(dir=target.parent))
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             source, file = str(path.parent), path.name
             AutoTokenizer.from_pretrained(source, gguf_file=file).save_pretrained(working)
             model = AutoModelForCausalLM.from_pretrained(
@@ -173,7 +178,7 @@ def _convert_gguf(path: Path, dtype: torch.dtype) -> Path:
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Without transformers' progress bars and load reports: our own output says what happens."""
     from transformers.utils import logging as hf_logging
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -86,21 +87,34 @@ def _speak() -> None:
 
 
 def _train(args: list[str]) -> int:
+    with configuration_errors(args):
+        from clara_lightning.cli.trainer import run_trainer
+
+        run_trainer(args)
+    return 0
+
+
+@contextmanager
+def configuration_errors(args: Sequence[str]) -> Iterator[None]:
+    """Scope in which a mistake in a configuration becomes one line.
+
+    Raises:
+        ClaraError: in the place of what the parser and Lightning raise.
+    """
     from jsonargparse import ArgumentError
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-    from clara_lightning.cli.trainer import known_settings, run_trainer
+    from clara_lightning.cli.trainer import known_settings
     from clara_lightning.cli.wording import setting_error
 
     _check_yaml(args)
     try:
-        run_trainer(args)
+        yield
     except (ArgumentError, MisconfigurationException, ValueError) as error:
         mistake = _mistake_in(error)
         if mistake is None and not isinstance(error, ArgumentError | MisconfigurationException):
             raise
         raise mistake or ClaraError(setting_error(str(error), known_settings())) from error
-    return 0
 
 
 def _check_yaml(args: Sequence[str]) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.table import Table
 
+from clara_lightning.estimate.estimate import Estimate
+from clara_lightning.estimate.report import headline, sections, verdict
 from clara_lightning.evaluation.report import answer_rows, plain, retrieval_rows, screen_table
 from clara_lightning.evaluation.results import Results
 from clara_lightning.inference.pipeline import Answer, Hit
@@ -36,3 +39,23 @@ def print_results(results: Results, *, out: str) -> None:
     if rows := retrieval_rows(results):
         console.print(screen_table(rows, title="Retrieval"))
     console.print(f"Report: {out}", soft_wrap=True)
+
+
+def print_estimate(found: Estimate) -> None:
+    """What a run takes: a verdict, tables, and what was taken for granted."""
+    console = Console()
+    console.print(plain(headline(found)), style="bold", soft_wrap=True)
+    console.print(verdict(found), style="green" if found.memory.fits else "red", soft_wrap=True)
+    for line in found.advice:
+        console.print(f"  try {plain(line)}", soft_wrap=True)
+    for section in sections(found):
+        table = Table(title=section.title, title_justify="left", show_header=False)
+        table.add_column()
+        table.add_column(justify="right")
+        table.add_column()
+        for row in section.rows:
+            table.add_row(*map(plain, row))
+        console.print(table)
+    console.print("Taken for granted:")
+    for line in (f"the architecture is from {found.backbone['source']}", *found.assumptions):
+        console.print(f"  {plain(line)}", soft_wrap=True)

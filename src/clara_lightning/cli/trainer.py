@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,8 @@ class ClaraCLI(LightningCLI):
     - A checkpoint given with ``--ckpt_path`` never changes the configuration: of another stage, it is refused.
     - ``fit`` writes one run folder (``trainer.default_root_dir``): config, checkpoints, adapters, metrics. A folder
       that holds a run is only touched to resume it.
-    - Callbacks that every run needs are groups of their own (``checkpoint``, ``exporter``, ``metrics``, ``preemption``,
-      ``encoder``),
-      so that a list of callbacks in a configuration does not replace them.
+    - Callbacks that every run needs are groups of their own (``CALLBACKS``), so that a list of callbacks in a configuration does
+      not replace them.
     """
 
     _resumed_step: int | None = None
@@ -132,16 +131,50 @@ def run_trainer(args: ArgsType) -> ClaraCLI:
     Raises:
         ClaraError: a mistake in the configuration or the data.
     """
-    _calm()
     is_fit = bool(args) and args[0] == "fit"  # type: ignore[index]
-    return ClaraCLI(
+    return _command_line(ClaraCLI, args, save_config_callback=SaveConfigCallback if is_fit else None)
+
+
+def parse_settings(args: Sequence[str]) -> dict[str, Any]:
+    """The settings of ``clara fit``, parsed and checked as there; nothing is built, read or seeded.
+
+    Args:
+        args: configuration files and options, without the verb.
+    """
+    settings = _command_line(_Parsed, ["fit", *args], save_config_callback=None).config.fit
+    return dict(settings.as_dict())
+
+
+class _Parsed(ClaraCLI):
+    """The command line's parser alone."""
+
+    def before_instantiate_classes(self) -> None:
+        """Touch no run folder."""
+        _keep_adapters_exact(self.config[self.subcommand])
+
+    def instantiate_classes(self) -> None:
+        """Build nothing."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        pass
+
+    def _set_seed(self) -> None:
+        pass
+
+    def _parse_ckpt_path(self) -> None:
+        pass
+
+
+def _command_line(kind: type[ClaraCLI], args: ArgsType, *, save_config_callback: Any) -> ClaraCLI:
+    _calm()
+    return kind(
         ClaraModule,
         LightningDataModule,
         subclass_mode_model=True,
         subclass_mode_data=True,
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
-        save_config_callback=SaveConfigCallback if is_fit else None,
+        save_config_callback=save_config_callback,
         save_config_kwargs={"overwrite": True},
         seed_everything_default=0,
         parser_kwargs={"parser_mode": "omegaconf", "exit_on_error": False, "allow_abbrev": False},

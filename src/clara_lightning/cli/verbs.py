@@ -30,20 +30,29 @@ class Verb:
         summary: one line for the list of verbs.
         options: adds the options to a parser.
         call: runs it.
+        passes_on: options that it does not know are left to the parser of ``clara fit``, in ``args.settings``.
     """
 
     summary: str
     options: Callable[[argparse.ArgumentParser], None]
     call: Callable[[argparse.Namespace], None]
     name: str
+    passes_on: bool = False
 
     def run(self, args: Sequence[str]) -> int:
         """Parse and call."""
         parser = _Parser(
-            prog=f"clara {self.name}", description=self.call.__doc__, formatter_class=argparse.RawTextHelpFormatter
+            prog=f"clara {self.name}",
+            description=self.call.__doc__,
+            formatter_class=argparse.RawTextHelpFormatter,
+            allow_abbrev=not self.passes_on,
         )
         self.options(parser)
-        self.call(parser.parse_args(list(args)))
+        parsed, settings = (
+            parser.parse_known_args(list(args)) if self.passes_on else (parser.parse_args(list(args)), [])
+        )
+        parsed.settings = settings
+        self.call(parsed)
         return 0
 
 
@@ -89,6 +98,27 @@ def _demo_options(parser: argparse.ArgumentParser) -> None:
 
 def _doctor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _estimate_options(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "clara estimate --config FILE [--config FILE ...] [--key value ...] [options]"
+    parser.epilog = "Configuration files and their keys are those of clara fit; see clara fit --help."
+    parser.add_argument(
+        "--device",
+        metavar="SPEC",
+        help="NAME[:MEMORYgb][:COUNT], as h100:80gb:8; cpu, or one of h200, h100, a100, l40s, a10g, rtx4090, t4\n"
+        "(default: what is here, and trainer.devices of it)",
+    )
+    parser.add_argument("--mfu", type=float, metavar="X", help="share of the peak reached (default: 0.35, CPU 0.7)")
+    parser.add_argument(
+        "--documents", type=int, metavar="N", help="of the store (default: those of data, or a million)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object, sizes in bytes")
+    without = parser.add_argument_group("where the training file is not here")
+    without.add_argument("--rows", type=int, metavar="N", help="its rows; without them time is for 1,000 steps")
+    without.add_argument("--question-tokens", type=int, default=24, metavar="N", help="of a question (default: 24)")
+    without.add_argument("--answer-tokens", type=int, default=64, metavar="N", help="of a target (default: 64)")
+    without.add_argument("--template-tokens", type=int, default=64, metavar="N", help="around them (default: 64)")
 
 
 def _questions(given: str) -> list[str]:
@@ -163,6 +193,29 @@ def evaluate(args: argparse.Namespace) -> None:
         print_results(results, out=args.out)
 
 
+def estimate(args: argparse.Namespace) -> None:
+    """Say before a run what it takes: parameters, memory, time and storage. No weights are read."""
+    if not any(word == "-c" or word.startswith("--config") for word in args.settings):
+        raise ClaraError("estimate: --config is required: a file as clara fit takes it (see clara estimate --help)")
+    from clara_lightning.cli.main import configuration_errors
+
+    with configuration_errors(args.settings):
+        from clara_lightning.cli.trainer import parse_settings
+
+        settings = parse_settings(args.settings)
+    from clara_lightning.cli.screen import print_estimate
+    from clara_lightning.estimate.estimate import Request
+    from clara_lightning.estimate.estimate import estimate as estimate_run
+    from clara_lightning.estimate.lengths import Assumptions
+
+    assumed = Assumptions(args.question_tokens, args.answer_tokens, args.template_tokens, args.rows)
+    found = estimate_run(settings, Request(args.device, args.mfu, args.documents, assumed))
+    if args.json:
+        print(json.dumps(found.to_json()))
+    else:
+        print_estimate(found)
+
+
 def demo(args: argparse.Namespace) -> None:
     """Compress, encode, train jointly, answer and measure: the whole pipeline on the World Factbook, on a laptop."""
     from clara_lightning.demo.run import run_demo
@@ -193,5 +246,8 @@ VERBS = {
     "search": Verb("find documents in a store", _store_options, search, "search"),
     "evaluate": Verb("measure adapters on questions", _evaluate_options, evaluate, "evaluate"),
     "doctor": Verb("what this machine offers", _doctor_options, doctor, "doctor"),
+    "estimate": Verb(
+        "what a run takes, from its configuration", _estimate_options, estimate, "estimate", passes_on=True
+    ),
     "demo": Verb("the whole pipeline on an embedded corpus", _demo_options, demo, "demo"),
 }

@@ -1,0 +1,1 @@
+"""What a run will take, before it runs: parameters, memory, time and storage from its configuration alone."""

@@ -1,0 +1,206 @@
+"""What a configuration says, as far as an estimate depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER, LoraSettings
+from clara_lightning.backbone.folder import HEADER, AdapterFolder
+from clara_lightning.backbone.loading import BackboneConfig
+from clara_lightning.backbone.memory import MemoryConfig
+from clara_lightning.data.prompts import PromptTemplate
+from clara_lightning.errors import ClaraError
+
+Task = Literal["pretraining", "instruction", "joint", "encoding"]
+Spread = Literal["one device", "replicated", "sharded"]
+
+_TASKS: dict[str, Task] = {
+    "SCPDataModule": "pretraining",
+    "InstructDataModule": "instruction",
+    "QADataModule": "joint",
+    "CorpusDataModule": "encoding",
+}
+_SHARDED = ("ShardedStrategy", "ModelParallelStrategy", "FSDPStrategy")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run.
+
+    Attributes:
+        task: what the data asks for.
+        backbone: pretrained weights.
+        memory: kind and size of the memory.
+        lora: settings of the adapters.
+        prompt: the words around background and question.
+        adapters: which adapters exist.
+        trained: which of them train.
+        data: settings of the DataModule.
+        batch_size: examples per device and micro-batch.
+        documents: memories in a prompt.
+        candidates: documents a question chooses from; 0 but in stage 3.
+        candidates_compressed: whether the candidates are compressed in every step.
+        accumulate: micro-batches of an optimizer step.
+        max_steps: -1 where epochs decide.
+        max_epochs: passes over the data.
+        devices: as the configuration gives them: a number, or None for all.
+        accelerator: ``cpu`` where the configuration says so.
+        strategy: how the work is spread over several devices.
+        mixed: whether the step runs under autocast.
+        moments: numbers that the optimizer keeps for each trained parameter.
+        flat_index: whether the store gets an index of its own.
+        notes: what was assumed, one line each.
+    """
+
+    task: Task
+    backbone: BackboneConfig
+    memory: MemoryConfig
+    lora: LoraSettings
+    prompt: PromptTemplate
+    adapters: tuple[str, ...]
+    trained: tuple[str, ...]
+    data: Mapping[str, Any]
+    batch_size: int
+    documents: int
+    candidates: int
+    candidates_compressed: bool
+    accumulate: int
+    max_steps: int
+    max_epochs: int
+    devices: int | None
+    accelerator: str
+    strategy: Spread
+    mixed: bool
+    moments: int
+    flat_index: bool
+    notes: tuple[str, ...]
+
+
+def read_plan(settings: Mapping[str, Any]) -> Plan:
+    """Read the settings of ``clara fit`` after parsing.
+
+    Args:
+        settings: nested, with the groups ``model``, ``data``, ``trainer`` and ``encoder``.
+
+    Raises:
+        ClaraError: there is no model or data of ours in it, or a value is out of its range.
+    """
+    model, trainer = settings["model"]["init_args"], settings["trainer"]
+    task = _task(settings)
+    data: Mapping[str, Any] = settings["data"]["init_args"]
+    parent, notes = _parent(model.get("init_from"))
+    searched = model.get("candidates") == "search"
+    adapters = (COMPRESSOR, GENERATOR, QUERY_REASONER) if task == "joint" else (COMPRESSOR, GENERATOR)
+    trained = {"joint": (GENERATOR, QUERY_REASONER), "encoding": ()}.get(task, (COMPRESSOR, GENERATOR))
+    return Plan(
+        task=task,
+        backbone=_backbone(parent, model),
+        memory=parent.memory if parent else _memory(model),
+        lora=parent.lora if parent else _made(LoraSettings, model.get("lora")),
+        prompt=parent.prompt if parent else _made(PromptTemplate, model.get("prompt")),
+        adapters=adapters,
+        trained=trained,
+        data=data,
+        batch_size=_at_least_one(data, "batch_size"),
+        documents={"instruction": data.get("documents_per_question"), "joint": model.get("top_k")}.get(task) or 1,
+        candidates=int(model["num_candidates"]) if task == "joint" else 0,
+        candidates_compressed=task == "joint" and not searched and not model.get("store"),
+        accumulate=int(trainer["accumulate_grad_batches"]),
+        max_steps=int(trainer["max_steps"]),
+        max_epochs=_epochs(trainer),
+        devices=_num_devices(trainer),
+        accelerator=str(trainer["accelerator"]),
+        strategy=_spread(trainer["strategy"]),
+        mixed=str(trainer["precision"] or "").endswith("-mixed"),
+        moments=_moments(model.get("optimizer")),
+        flat_index=(settings.get("encoder") or {}).get("index") == "flat",
+        notes=tuple(notes),
+    )
+
+
+def _task(settings: Mapping[str, Any]) -> Task:
+    """By the first class of ours that the DataModule is or comes from."""
+    path = str(settings["data"]["class_path"])
+    module, _, name = path.rpartition(".")
+    for known in type.mro(getattr(import_module(module), name)):
+        if known.__name__ in _TASKS:
+            return _TASKS[known.__name__]
+    raise ClaraError(f"data.class_path: {path} is no DataModule of clara_lightning: its steps are unknown")
+
+
+def _parent(init_from: str | None) -> tuple[AdapterFolder | None, list[str]]:
+    if not init_from:
+        return None, []
+    if (Path(init_from) / HEADER).is_file():
+        return AdapterFolder.open(init_from, setting="model.init_args.init_from"), []
+    return None, [f"{init_from} is not there yet: memory, LoRA and prompt as configured here, or their defaults"]
+
+
+def _backbone(parent: AdapterFolder | None, model: Mapping[str, Any]) -> BackboneConfig:
+    given: BackboneConfig = _made(BackboneConfig, model.get("backbone"))
+    if given.name is None and parent is not None:
+        return replace(given, name=parent.backbone["name"], revision=given.revision or parent.backbone["revision"])
+    if given.name is None and model.get("init_from"):
+        raise ClaraError(
+            f"model.init_args.backbone.name is required, since model.init_args.init_from ({model['init_from']}) "
+            "is not there yet to name it: add a file of configs/backbone"
+        )
+    return given
+
+
+def _memory(model: Mapping[str, Any]) -> MemoryConfig:
+    names = {"tokens": "memory_tokens", "document_tokens": "document_tokens", "kind": "memory"}
+    return MemoryConfig(**{key: model[name] for key, name in names.items() if model.get(name) is not None})
+
+
+def _made(kind: Any, given: Any) -> Any:
+    """A settings class from what the parser made of it."""
+    if isinstance(given, kind):
+        return given
+    values = dict(given or {})
+    return kind(**(values.get("init_args", values)))
+
+
+def _at_least_one(data: Mapping[str, Any], name: str) -> int:
+    value = int(data[name])
+    if value < 1:
+        raise ClaraError(f"data.init_args.{name} must be >= 1, got {value}")
+    return value
+
+
+def _epochs(trainer: Mapping[str, Any]) -> int:
+    """As Lightning has it: 1000 where neither steps nor epochs are given."""
+    given = trainer["max_epochs"]
+    return int(given) if given is not None else (-1 if int(trainer["max_steps"]) > 0 else 1000)
+
+
+def _num_devices(trainer: Mapping[str, Any]) -> int | None:
+    given, nodes = trainer["devices"], int(trainer["num_nodes"])
+    if isinstance(given, list | tuple):
+        return len(given) * nodes
+    try:
+        number = int(given)
+    except (TypeError, ValueError):
+        return None
+    return number * nodes if number > 0 else None
+
+
+def _spread(strategy: Any) -> Spread:
+    """How several devices share the model; ``auto`` replicates it."""
+    path = strategy if isinstance(strategy, str) else str((strategy or {}).get("class_path", ""))
+    name = path.rpartition(".")[2]
+    if name in _SHARDED or name.startswith("fsdp"):
+        return "sharded"
+    return "replicated"
+
+
+def _moments(optimizer: Any) -> int:
+    """Adam keeps two numbers a parameter, SGD none, or one with momentum."""
+    given = optimizer if isinstance(optimizer, Mapping) else {}
+    if str(given.get("class_path", "")).endswith(".SGD"):
+        return 1 if (given.get("init_args") or {}).get("momentum") else 0
+    return 2

@@ -1,0 +1,280 @@
+"""One micro-batch of a stage, forward and backward, in shapes alone.
+
+This repeats what ``ClaraBackbone.read`` and ``ClaraBackbone.answer_loss`` do, with the same layers of transformers and
+PEFT, on tensors without values: where values would decide a shape, :class:`MicroBatch` gives it. So nothing about a
+layer is assumed here: what autograd keeps of it is what it keeps in training.
+
+Shapes: N texts, B prompts, K documents a prompt, T tokens, S tokens with memory tokens behind them, L memory tokens,
+D hidden size, V vocabulary, X answer tokens of the batch.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
+
+from clara_lightning.backbone.adapters import GENERATOR, active_adapter, lora_layers, set_trainable, use_adapter
+from clara_lightning.errors import ClaraError
+from clara_lightning.estimate.live import LiveBytes
+from clara_lightning.estimate.skeleton import Skeleton, SkeletonSettings
+
+SHALLOW, DEEPER = 2, 3  # decoder layers of the two traces that all others are drawn from
+
+
+class Reading(NamedTuple):
+    """Texts that an adapter reads with memory tokens behind them.
+
+    Attributes:
+        adapter: who reads.
+        texts: so many at once.
+        tokens: width of the padded texts, memory tokens not counted.
+        trained: whether a gradient goes back through it.
+        times: how often; one after the other.
+    """
+
+    adapter: str
+    texts: int
+    tokens: int
+    trained: bool = True
+    times: int = 1
+
+
+class Answering(NamedTuple):
+    """Prompts that the generator reads.
+
+    Attributes:
+        prompts: B.
+        tokens: width of the padded prompts, with memory and answer.
+        answer_tokens: answer tokens of all prompts together: where the LM head runs.
+        documents: K, memories in each prompt.
+        candidates: documents that the K are chosen from by the loss; 0 where nothing is chosen.
+    """
+
+    prompts: int
+    tokens: int
+    answer_tokens: int
+    documents: int = 1
+    candidates: int = 0
+
+
+class MicroBatch(NamedTuple):
+    """What one device does between two gradients."""
+
+    readings: tuple[Reading, ...]
+    answering: Answering | None = None
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is a backward pass."""
+        return self.answering is not None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a micro-batch takes beside weights, gradients and optimizer.
+
+    Attributes:
+        peak_bytes: most bytes of activations that live at once.
+        forward_flops: of the forward pass.
+        backward_flops: of the backward pass, with what activation checkpointing computes again.
+    """
+
+    peak_bytes: int
+    forward_flops: int
+    backward_flops: int
+
+
+def trace(
+    settings: SkeletonSettings, batch: MicroBatch, *, checkpointing: bool, fused_dropout: bool, autocast: bool = False
+) -> Trace:
+    """Trace a micro-batch; a deep backbone is drawn from two shallow ones.
+
+    All decoder layers keep the same bytes and do the same work, so that the peak of each phase of the step, and its
+    operations, grow by the same amount with every layer.
+
+    Args:
+        settings: the backbone with its adapters.
+        batch: sizes of the micro-batch.
+        checkpointing: whether activations are computed again in the backward pass.
+        fused_dropout: dropout keeps one byte a value (CUDA) and not one number (CPU).
+        autocast: whether the step runs under bfloat16 autocast.
+
+    Raises:
+        ClaraError: the backbone's layers do what depends on values, such as routing to experts.
+    """
+
+    def run(layers: int) -> LiveBytes:
+        skeleton = Skeleton(settings.with_layers(layers))
+        step = _Step(skeleton, checkpointing=checkpointing, fused_dropout=fused_dropout, autocast=autocast)
+        try:
+            return step.run(batch)
+        except (DataDependentOutputException, DynamicOutputShapeException) as error:
+            family = settings.architecture.model_type
+            raise ClaraError(f"model.init_args.backbone.name: layers of {family} depend on values: {error}") from error
+
+    if settings.num_layers <= DEEPER:
+        whole = run(settings.num_layers)
+        return _total(whole.peaks, whole.flops)
+    shallow, deeper = run(SHALLOW), run(DEEPER)
+    return _total(
+        _extend(shallow.peaks, deeper.peaks, settings.num_layers),
+        _extend(shallow.flops, deeper.flops, settings.num_layers),
+    )
+
+
+def _extend(shallow: Mapping[str, int], deeper: Mapping[str, int], layers: int) -> dict[str, int]:
+    """Each phase's figure at so many layers, on the line through two of them."""
+    return {
+        phase: value + (deeper[phase] - value) * (layers - SHALLOW) // (DEEPER - SHALLOW)
+        for phase, value in shallow.items()
+    }
+
+
+def _total(peaks: Mapping[str, int], flops: Mapping[str, int]) -> Trace:
+    backward = sum(value for phase, value in flops.items() if phase.startswith("backward"))
+    return Trace(max(peaks.values()), sum(flops.values()) - backward, backward)
+
+
+class _FusedDropout(nn.Module):
+    """Dropout as CUDA's kernel does it, which keeps a mask of one byte a value."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.native_dropout(x, self.share, self.training)[0]
+
+
+class _Step:
+    """Runs a micro-batch through a skeleton."""
+
+    def __init__(self, skeleton: Skeleton, *, checkpointing: bool, fused_dropout: bool, autocast: bool) -> None:
+        self.skeleton = skeleton
+        self.autocast = autocast
+        self.layers = lora_layers(skeleton.lm)
+        self.length = skeleton.settings.memory.tokens
+        if checkpointing:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # its new name is not in transformers 5.0
+                skeleton.model.gradient_checkpointing_enable({"use_reentrant": False, "context_fn": self._contexts})
+        if fused_dropout:
+            self._fuse_dropout()
+        skeleton.become_fake()
+        skeleton.lm.train()
+
+    def run(self, batch: MicroBatch) -> LiveBytes:
+        """All phases of the micro-batch."""
+        with self.skeleton.mode:
+            self._prepare(batch)
+            heads = [
+                tensor for head in self.skeleton.heads.values() for tensor in [*head.parameters(), *head.buffers()]
+            ]
+            known = [*self.skeleton.lm.parameters(), *self.skeleton.lm.buffers(), *heads]
+            gradients = [tensor.grad for tensor in known if tensor.grad is not None]
+            live = LiveBytes([*known, *gradients])
+            with live, torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.autocast):
+                loss = self._forward(batch, live)
+            if loss is not None:
+                with live:
+                    live.enter("backward generator")
+                    loss.backward()
+        return live
+
+    def _prepare(self, batch: MicroBatch) -> None:
+        """Gradients are there from the start, as from the second micro-batch of a step on."""
+        trained = [reading.adapter for reading in batch.readings if reading.trained]
+        trained += [GENERATOR] if batch.answering else []
+        set_trainable(self.skeleton.lm, trained)
+        for name, head in self.skeleton.heads.items():
+            head.requires_grad_(name in trained)
+        heads = [value for head in self.skeleton.heads.values() for value in head.parameters()]
+        for parameter in [*self.skeleton.lm.parameters(), *heads]:
+            parameter.grad = torch.empty_like(parameter) if parameter.requires_grad else None
+
+    def _forward(self, batch: MicroBatch, live: LiveBytes) -> Tensor | None:
+        memory_NLD, distance = None, None
+        for reading in batch.readings:
+            live.enter(f"{reading.adapter} reads")
+            if reading.trained:
+                memory_NLD, distance = self._read(reading)
+                memory_NLD.register_hook(lambda gradient, name=reading.adapter: live.enter(f"backward {name}"))
+            else:
+                self._read_often(reading, live)
+        if batch.answering is None or memory_NLD is None:
+            return None
+        live.enter("generator answers")
+        if batch.answering.candidates:
+            memory_NLD = self._choose(memory_NLD, batch.answering)
+        loss = self._answer(batch.answering, memory_NLD)
+        return loss if batch.answering.candidates or distance is None else loss + distance
+
+    def _read(self, reading: Reading) -> tuple[Tensor, Tensor]:
+        """Memory ``(N, L, D)``, and the distance between the mean states of text and memory."""
+        count, dim, head = reading.texts, self.skeleton.hidden_size, self.skeleton.heads[reading.adapter]
+        text_NTD = torch.empty(count, reading.tokens, dim, dtype=self.skeleton.settings.dtype)
+        anchor_NLD = torch.empty(count, self.length, dim) if head.config.kind == "anchors" else None
+        tokens_NLD = head.tokens_LD.expand(count, -1, -1)
+        tokens_NLD = tokens_NLD if anchor_NLD is None else tokens_NLD + anchor_NLD
+        inputs_NSD = torch.cat([text_NTD, tokens_NLD.to(text_NTD.dtype)], dim=1)
+        hidden_NSD = self._trunk(inputs_NSD, reading.adapter)
+        text_NTD, memory_NLD = hidden_NSD.split([reading.tokens, self.length], dim=1)
+        text_mean_ND = (text_NTD.float() * torch.empty(count, reading.tokens, 1)).sum(1)
+        distance = F.mse_loss(text_mean_ND, memory_NLD.float().mean(1))
+        return head.memory(memory_NLD, anchor_NLD), distance
+
+    def _read_often(self, reading: Reading, live: LiveBytes) -> None:
+        """Without gradient, dropout or checkpointing; every time as the first."""
+        self.skeleton.lm.eval()
+        with torch.no_grad():
+            self._read(reading)
+        self.skeleton.lm.train()
+        live.flops[live.phase] *= reading.times
+
+    def _choose(self, query_BLD: Tensor, answering: Answering) -> Tensor:
+        """Memory of the chosen candidates ``(B, K, L, D)``: late interaction, soft selection, mixture."""
+        shape = (answering.prompts, answering.candidates, self.length, self.skeleton.hidden_size)
+        candidates_BNLD = torch.empty(shape)
+        scores_BN = torch.einsum("bld,bnmd->bnlm", query_BLD, candidates_BNLD).amax(-1).sum(-1)
+        selection_BKN = torch.stack([scores_BN.softmax(-1)] * answering.documents, dim=1)
+        return torch.einsum("bkn,bnld->bkld", selection_BKN, candidates_BNLD)
+
+    def _answer(self, answering: Answering, memory: Tensor) -> Tensor:
+        dim, dtype = self.skeleton.hidden_size, self.skeleton.settings.dtype
+        embeddings_BTD = torch.empty(answering.prompts, answering.tokens, dim, dtype=dtype)
+        slots_BT1 = torch.empty(answering.prompts, answering.tokens, 1, dtype=torch.bool)
+        hidden_BTD = self._trunk(embeddings_BTD.masked_scatter(slots_BT1, memory.to(dtype)), GENERATOR)
+        places_X = torch.empty(answering.answer_tokens, dtype=torch.long)
+        logits_XV: Tensor = self.skeleton.model.get_output_embeddings()(hidden_BTD.flatten(0, 1)[places_X])
+        return F.cross_entropy(logits_XV.float(), places_X, reduction="none").sum()
+
+    def _trunk(self, inputs_BTD: Tensor, adapter: str) -> Tensor:
+        count, width = inputs_BTD.shape[:2]
+        eager = self.skeleton.settings.attention == "eager"
+        mask_dtype = inputs_BTD.dtype if eager else torch.bool  # of padded texts, whose attention takes a mask
+        with use_adapter(self.layers, adapter):
+            output = self.skeleton.model.base_model(
+                inputs_embeds=inputs_BTD,
+                attention_mask=torch.empty(count, 1, width, width, dtype=mask_dtype),
+                position_ids=torch.empty(count, width, dtype=torch.long),
+                use_cache=False,
+            )
+        return output.last_hidden_state  # type: ignore[no-any-return]
+
+    def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), use_adapter(self.layers, active_adapter(self.layers))
+
+    def _fuse_dropout(self) -> None:
+        for layer in self.layers:
+            dropouts: nn.ModuleDict = cast(Any, layer).lora_dropout
+            for name, dropout in dropouts.items():
+                if isinstance(dropout, nn.Dropout):
+                    dropouts[name] = _FusedDropout(dropout.p)
