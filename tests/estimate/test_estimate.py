@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,11 +67,9 @@ def tiny(tiny_model_folder: Path, tmp_path: Path) -> list[str]:
     ]
 
 
-def test_mistral_takes_seconds_and_no_weights(run: Run) -> None:
-    started = time.monotonic()
+def test_mistral_takes_no_weights(run: Run) -> None:
     found = run(*words("compressor"), "--device", "h100:80gb:8", "--rows", "2000000", "--documents", "1000")
 
-    assert time.monotonic() - started < 60  # about ten, on an idle machine
     assert found["backbone"]["source"].startswith("the table")
     assert found["parameters"]["backbone"] == 7_248_023_552
     assert found["parameters"]["adapters"] == {"compressor": 41_943_040, "generator": 41_943_040}

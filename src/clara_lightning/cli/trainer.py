@@ -53,8 +53,8 @@ class ClaraCLI(LightningCLI):
     - A checkpoint given with ``--ckpt_path`` never changes the configuration: of another stage, it is refused.
     - ``fit`` writes one run folder (``trainer.default_root_dir``): config, checkpoints, adapters, metrics. A folder
       that holds a run is only touched to resume it.
-    - Callbacks that every run needs are groups of their own (``CALLBACKS``), so that a list of callbacks in a configuration does
-      not replace them.
+    - Callbacks that every run needs are groups of their own (``CALLBACKS``), so that a list of callbacks in a
+      configuration does not replace them.
     """
 
     _resumed_step: int | None = None
