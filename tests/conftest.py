@@ -17,8 +17,10 @@ from transformers import (
     AutoModelForCausalLM,
     Gemma3TextConfig,
     GPT2Config,
+    GPTNeoXConfig,
     LlamaConfig,
     MistralConfig,
+    OPTConfig,
     Phi3Config,
     PreTrainedConfig,
     PreTrainedModel,
@@ -33,7 +35,7 @@ from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.data.records import Document, Passage, Question
 
 Chat = Literal["system", "no_system", "none"]
-FAMILIES = ("llama", "mistral", "phi3", "qwen3", "gemma3")
+FAMILIES = ("llama", "mistral", "phi3", "qwen3", "gemma3", "opt", "gpt_neox", "gpt2")
 KINDS: tuple[MemoryKind, ...] = ("published", "calibrated", "anchors")
 ALL_ADAPTERS = (COMPRESSOR, GENERATOR, QUERY_REASONER)
 
@@ -122,9 +124,18 @@ def make_config(family: str, *, vocab_size: int) -> PreTrainedConfig:
             return Gemma3TextConfig(
                 **shared, head_dim=8, sliding_window=8, layer_types=kinds, final_logit_softcapping=3.0
             )
-        case "gpt2":  # not in FAMILIES: learned absolute positions, its own kind of linear layer
-            return GPT2Config(**{k: v for k, v in shared.items() if k != "intermediate_size"} | {"n_inner": 48})
+        case "opt":  # learned positions with an offset; embeddings narrower than the layers
+            return OPTConfig(**without(shared, "intermediate_size"), ffn_dim=48, word_embed_proj_dim=16)
+        case "gpt_neox":
+            return GPTNeoXConfig(**shared, tie_word_embeddings=False)
+        case "gpt2":  # learned positions, its own kind of linear layer
+            return GPT2Config(**without(shared, "intermediate_size"), n_inner=48)
     raise ValueError(f"no such family: {family}")
+
+
+def without(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """The values but for one."""
+    return {key: value for key, value in values.items() if key != name}
 
 
 def make_model(family: str, *, vocab_size: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> PreTrainedModel:

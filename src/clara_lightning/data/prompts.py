@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from transformers import PreTrainedTokenizerBase
 from clara_lightning.errors import ClaraError
 
 IGNORED = -100
+DATE = date(2024, 7, 26)  # the date that Llama 3.1's template falls back to
 _CONTENT = "<<<clara:content>>>"
 _ANSWER = "<<<clara:answer>>>"
 
@@ -203,11 +205,14 @@ def _render(tokenizer: PreTrainedTokenizerBase, system: str, *, answer: str | No
     talk = [{"role": "user", "content": _CONTENT}]
     if answer is not None:
         talk.append({"role": "assistant", "content": answer})
-    # Models that can think aloud are asked not to; templates without that switch ignore it.
+    # Models that can think aloud are asked not to; templates without that switch ignore it. Templates that write
+    # today's date get one that stands still: a prompt is the same on every day.
     options: dict[str, Any] = {
         "tokenize": False,
         "add_generation_prompt": answer is None,
         "enable_thinking": False,
+        "date_string": DATE.strftime("%d %b %Y"),
+        "strftime_now": DATE.strftime,
     }
     try:
         text = str(tokenizer.apply_chat_template([{"role": "system", "content": system}, *talk], **options))
