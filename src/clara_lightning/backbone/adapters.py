@@ -77,7 +77,10 @@ def add_adapters(model: PreTrainedModel, *, names: Sequence[str], settings: Lora
             peft_model = get_peft_model(model, copy.deepcopy(config), adapter_name=first)
         except ValueError as error:
             reason = " ".join(str(error).split())[:300]
-            raise ClaraError(f"model.init_args.lora.target_modules: {reason}") from error
+            given = f"dropout {settings.dropout}, target_modules {settings.target_modules}"
+            raise ClaraError(
+                f"model.init_args.lora: {model.config.model_type} does not take {given}: {reason}"
+            ) from error
         for name in others:
             peft_model.add_adapter(name, copy.deepcopy(config))
     set_trainable(peft_model, ())

@@ -20,7 +20,7 @@ from clara_lightning.errors import ClaraError
 NAME = "model.init_args.backbone.name"
 # Recurrent families that pass the contract of tests/backbone/test_contract.py. The others of transformers were seen
 # to read padding as text, or to take neither adapters nor memory.
-RECURRENT = ("granitemoehybrid", "qwen3_5_text", "qwen3_next", "recurrent_gemma")
+RECURRENT = ("granitemoehybrid", "qwen3_5_text", "recurrent_gemma")
 FAULTY = {
     "minimax": "answers depend on the padding of their batch",
     "xlnet": "it predicts tokens in another order than it reads them",

@@ -26,6 +26,7 @@ from transformers import (
 )
 
 from clara_lightning.backbone.architecture import check_config, check_parts
+from clara_lightning.backbone.quantization import Quantization, quantization_config
 from clara_lightning.errors import ClaraError
 
 PACKAGE_SCHEME = "package://"
@@ -46,6 +47,8 @@ class BackboneConfig:
         dtype: of the frozen weights; ``auto`` takes bfloat16 where the device computes it natively, else float32.
         attention: attention implementation of transformers (``sdpa``, ``eager``, ``flash_attention_2``).
         gradient_checkpointing: recompute activations in the backward pass: less memory, about a third slower.
+        quantization: of the frozen weights: ``int8`` (bitsandbytes on CUDA, torchao elsewhere) or ``nf4``
+            (bitsandbytes, on CUDA); needs the extra ``quantization``, and cannot be sharded.
         trust_remote_code: run Python code that the model's repository ships. Off unless you trust it.
     """
 
@@ -54,6 +57,7 @@ class BackboneConfig:
     dtype: DtypeName = "auto"
     attention: str = "sdpa"
     gradient_checkpointing: bool = False
+    quantization: Quantization = "none"
     trust_remote_code: bool = False
 
 
@@ -78,6 +82,7 @@ def load_pretrained(config: BackboneConfig) -> tuple[PreTrainedModel, PreTrained
     if not config.name:
         raise ClaraError("model.init_args.backbone.name is required: a hub id, a folder or a .gguf file")
     dtype = resolve_dtype(config.dtype)
+    quantization = quantization_config(config.quantization, dtype=dtype)
     path = _local_weights(config.name, dtype)
     shared = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
     try:
@@ -91,6 +96,7 @@ def load_pretrained(config: BackboneConfig) -> tuple[PreTrainedModel, PreTrained
                 dtype=dtype,
                 attn_implementation=config.attention,
                 output_loading_info=True,
+                **({} if quantization is None else {"quantization_config": quantization}),
                 **shared,
             )
     except ClaraError:
