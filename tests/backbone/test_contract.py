@@ -36,8 +36,8 @@ TOKENIZERS: tuple[dict[str, Any], ...] = (
     {"pad": False},
     {"chat": "none", "bos": False, "pad": False},
 )
-# Other families compute parts of themselves in float32 whatever they are given.
-EXACT = dict.fromkeys(FAMILIES, torch.float64) | dict.fromkeys(SLOW, torch.float32)
+# Many other families compute parts of themselves in float32 whatever they are given.
+EXACT = dict.fromkeys(SLOW, torch.float32) | dict.fromkeys((*FAMILIES, "smollm2"), torch.float64)
 ALL = (COMPRESSOR, GENERATOR, QUERY_REASONER)
 STEPS = 12
 # Memory is float32 whatever the backbone computes in.

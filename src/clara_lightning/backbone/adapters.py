@@ -105,9 +105,8 @@ def linear_layers(model: PreTrainedModel) -> list[str]:
 
 def adapted_names(model: nn.Module) -> list[str]:
     """What the layers that carry adapters are called within theirs (``q_proj``), each once, sorted."""
-    return sorted(
-        {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
-    )
+    layers = (name for name, module in model.named_modules() if isinstance(module, BaseTunerLayer))
+    return sorted({name.rpartition(".")[2] for name in layers} - {"base_layer"})  # PEFT nests those of experts
 
 
 def lora_layers(model: nn.Module) -> list[BaseTunerLayer]:
