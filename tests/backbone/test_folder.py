@@ -109,25 +109,6 @@ def test_the_files_are_those_of_the_documentation_and_no_pickle(saved: AdapterFo
         assert path.stat().st_mode & 0o044 == 0o044  # whoever may enter may read
 
 
-@pytest.mark.parametrize("adapter", ALL)
-@pytest.mark.parametrize("family", ["llama", "phi3", "gemma3"])
-@torch.no_grad()
-def test_peft_loads_each_adapter_by_itself(
-    tiny_backbone: Backbones,
-    tiny_model: Callable[..., Any],
-    tmp_path: Path,
-    family: str,
-    adapter: str,
-) -> None:
-    backbone = tiny_backbone(family, adapters=ALL)
-    saved = save(backbone, tmp_path / "adapters")
-    bare = tiny_model(family, vocab_size=len(backbone.tokenizer))  # the same weights again
-    theirs = PeftModel.from_pretrained(bare, str(saved.path / adapter)).eval()
-    ids = torch.arange(5, 15)[None]
-    with backbone.use_adapter(adapter):
-        assert torch.equal(theirs(input_ids=ids).logits, backbone.causal_lm(input_ids=ids).logits)
-
-
 def test_peft_finds_the_backbone_in_the_adapters_configuration(saved: AdapterFolder, tiny_model_folder: Path) -> None:
     config = yaml.safe_load((saved.path / COMPRESSOR / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == str(tiny_model_folder)

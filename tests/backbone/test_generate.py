@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -13,8 +14,8 @@ from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.memory import MemoryConfig
 from clara_lightning.data.prompts import MEMORY, Prompt, PromptTemplate
 
-FAMILIES = ("llama", "mistral", "phi3", "qwen3", "gemma3")
 Backbones = Callable[..., ClaraBackbone]
+Greedy = Callable[..., list[int]]
 STEPS = 12
 
 
@@ -28,71 +29,30 @@ def parts(memory: Tensor) -> list[Tensor | None]:
     return [memory[:2], None, memory[2:]]
 
 
-@torch.no_grad()
-def greedy(backbone: ClaraBackbone, prompt: Prompt, memory: Tensor | None, *, adapter: str | None) -> list[int]:
-    """Tokens by the definition: a whole forward for every token, no cache; ends with a stop token or after STEPS."""
-    embedded = backbone.splice(backbone.prompts.encode([prompt]), memory)
-    tokens: list[int] = []
-    while len(tokens) < STEPS and not (tokens and tokens[-1] in backbone.prompts.stop_ids):
-        with backbone.use_adapter(adapter):
-            logits = backbone.causal_lm(inputs_embeds=embedded, use_cache=False).logits
-        tokens.append(int(logits[0, -1].argmax()))
-        embedded = torch.cat([embedded, backbone.embed(torch.tensor([[tokens[-1]]]))], dim=1)
-    return tokens
-
-
 def spoken(backbone: ClaraBackbone, tokens: list[int]) -> str:
     return str(backbone.tokenizer.decode(tokens, skip_special_tokens=True)).strip()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
 @torch.no_grad()
-def test_a_batch_of_different_lengths_is_answered_as_one_by_one_without_cache(
-    tiny_backbone: Backbones, documents: list[str], family: str
-) -> None:
-    # The background stands last, so that memory is within the windows of families with sliding attention.
-    words = PromptTemplate(question="{question}\n{background}", answer_cue=":")
-    backbone = tiny_backbone(family, dtype=torch.float64, chat="none", prompt=words)
-    memory, prompts = backbone.compress(documents[:3]), make_prompts(backbone)
-    wanted = [
-        spoken(backbone, greedy(backbone, one, part, adapter=GENERATOR))
-        for one, part in zip(prompts, parts(memory), strict=True)
-    ]
-    assert backbone.generate(prompts, memory, max_new_tokens=STEPS) == wanted
-    assert len(set(wanted)) > 1
-
-
-@torch.no_grad()
-def test_the_bare_backbone_can_answer_too(tiny_backbone: Backbones) -> None:
+def test_the_bare_backbone_can_answer_too(tiny_backbone: Backbones, greedy_by_definition: Greedy) -> None:
     backbone = tiny_backbone(dtype=torch.float64)
     prompt = backbone.prompts.ask("Why?", ())
-    wanted = spoken(backbone, greedy(backbone, prompt, None, adapter=None))
+    wanted = spoken(backbone, greedy_by_definition(backbone, prompt, None, adapter=None, steps=STEPS))
     assert backbone.generate([prompt], max_new_tokens=STEPS, adapter=None) == [wanted]
 
 
 @torch.no_grad()
-def test_an_answer_stops_at_its_end_token_while_others_go_on(tiny_backbone: Backbones, documents: list[str]) -> None:
+def test_an_answer_stops_at_its_end_token_while_others_go_on(
+    tiny_backbone: Backbones, greedy_by_definition: Greedy, documents: list[str]
+) -> None:
+    greedy = partial(greedy_by_definition, adapter=GENERATOR, steps=STEPS)
     backbone = tiny_backbone(dtype=torch.float64)
     memory, prompts = backbone.compress(documents[:3]), make_prompts(backbone)
-    third = greedy(backbone, prompts[0], memory[:2], adapter=GENERATOR)[2]
+    third = greedy(backbone, prompts[0], memory[:2])[2]
     backbone.tokenizer.eos_token = backbone.tokenizer.convert_ids_to_tokens(third)  # no special token, but an end
-    tokens = [greedy(backbone, p, m, adapter=GENERATOR) for p, m in zip(prompts, parts(memory), strict=True)]
+    tokens = [greedy(backbone, p, m) for p, m in zip(prompts, parts(memory), strict=True)]
     assert tokens[0][-1] == third and max(map(len, tokens)) == STEPS
     wanted = [spoken(backbone, row[:-1] if row[-1] == third else row) for row in tokens]
-    assert backbone.generate(prompts, memory, max_new_tokens=STEPS) == wanted
-
-
-@pytest.mark.parametrize("options", [{"chat": "none"}, {"chat": "no_system"}, {"bos": False}, {"pad": False}])
-@torch.no_grad()
-def test_answers_hold_with_every_kind_of_tokenizer(
-    tiny_backbone: Backbones, documents: list[str], options: dict[str, object]
-) -> None:
-    backbone = tiny_backbone(dtype=torch.float64, **options)
-    memory, prompts = backbone.compress(documents[:3]), make_prompts(backbone)
-    wanted = [
-        spoken(backbone, greedy(backbone, one, part, adapter=GENERATOR))
-        for one, part in zip(prompts, parts(memory), strict=True)
-    ]
     assert backbone.generate(prompts, memory, max_new_tokens=STEPS) == wanted
 
 

@@ -135,6 +135,21 @@ def test_code_that_a_model_ships_is_not_run(model_copy: Path) -> None:
     assert "contains custom code" in refusal(str(model_copy))
 
 
+def test_code_that_a_model_ships_is_run_where_it_is_trusted(model_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(model_copy.parent / "modules"))
+    config = model_copy / "config.json"
+    values = json.loads(config.read_text())
+    values |= {"model_type": "unheard_of", "auto_map": {"AutoConfig": "code.C", "AutoModelForCausalLM": "code.M"}}
+    config.write_text(json.dumps(values))
+    (model_copy / "code.py").write_text(
+        "from transformers import LlamaConfig, LlamaForCausalLM\n"
+        "class C(LlamaConfig):\n    model_type = 'unheard_of'\n"
+        "class M(LlamaForCausalLM):\n    config_class = C\n"
+    )
+    model, _ = load_pretrained(BackboneConfig(name=str(model_copy), trust_remote_code=True))
+    assert model.config.model_type == "unheard_of"
+
+
 # --- package:// -----------------------------------------------------------------------------------------------------
 
 

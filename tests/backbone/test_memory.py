@@ -142,6 +142,12 @@ def test_a_calibrated_backbone_writes_memory_like_its_embeddings(
     torch.testing.assert_close(inputs.std(0), table.std(0), rtol=1e-3, atol=1e-3)
 
 
+def test_a_single_state_calibrates_to_finite_memory() -> None:
+    head, hidden = make_head(kind="calibrated"), states(1)
+    head.calibrate(hidden)
+    assert bool(head.memory(states(5)[None], None).isfinite().all())
+
+
 def test_anchor_memory_is_the_anchor_plus_a_scaled_correction() -> None:
     head, hidden = make_head(kind="anchors"), states(6)
     head.calibrate(hidden)

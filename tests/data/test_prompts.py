@@ -91,6 +91,26 @@ def test_a_chat_template_that_does_not_show_the_user_is_refused(tiny_tokenizer: 
         make_encoder(tokenizer)
 
 
+@pytest.mark.parametrize(
+    "today",
+    [
+        "{% if not date_string is defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
+        "{{ date_string }}",
+        "{% set today = strftime_now('%d %b %Y') %}{{ today }}",
+        "{% macro head() %}{{ strftime_now('%d %b ') ~ strftime_now('%Y-%m-%d').split('-')[0] }}{% endmacro %}"
+        "{{ head() }}",
+    ],
+    ids=["Llama 3.1", "SmolLM3", "gpt-oss"],
+)
+def test_a_chat_template_that_writes_the_date_writes_the_same_one_every_day(
+    tiny_tokenizer: Tokenizers, today: str
+) -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = "Today: " + today + "\n" + tokenizer.chat_template
+    encoder = make_encoder(tokenizer)
+    assert shown(encoder, encoder.ask("Why?", ())).startswith("Today: 26 Jul 2024\n")
+
+
 def test_without_a_chat_template_system_user_and_cue_are_lines(tiny_tokenizer: Tokenizers) -> None:
     encoder = make_encoder(tiny_tokenizer(chat="none"))
     assert shown(encoder, encoder.ask("Why?", (MEMORY,), answer="so")) == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,12 +13,14 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from clara_lightning.errors import ClaraError
 
 COMPRESSOR = "compressor"
 GENERATOR = "generator"
 QUERY_REASONER = "query_reasoner"
+ALL_LINEAR = "all-linear"
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,13 @@ class LoraSettings:
         rank: rank of the update.
         alpha: the update is scaled by ``alpha / rank``.
         dropout: on the adapter's input, in training.
-        target_modules: names of the layers to adapt, or ``all-linear`` (every linear layer but the LM head).
+        target_modules: names of the layers to adapt, or ``all-linear`` (every linear layer below the LM head).
     """
 
     rank: int = 16
     alpha: int = 32
     dropout: float = 0.1
-    target_modules: str | list[str] = "all-linear"
+    target_modules: str | list[str] = ALL_LINEAR
 
     def __post_init__(self) -> None:
         if self.rank < 1:
@@ -42,13 +45,17 @@ class LoraSettings:
         if not 0.0 <= self.dropout < 1.0:
             raise ClaraError(f"model.init_args.lora.dropout must be in [0, 1), got {self.dropout}")
 
-    def to_peft(self) -> LoraConfig:
-        """The same settings as PEFT's own configuration."""
+    def to_peft(self, model: PreTrainedModel) -> LoraConfig:
+        """The same settings as PEFT's own configuration, with ``all-linear`` resolved for ``model``.
+
+        PEFT's own ``all-linear`` would also adapt linear layers inside the head, which compression never runs, and
+        the fused experts of some mixtures, which take no dropout.
+        """
         return LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
-            target_modules=self.target_modules,
+            target_modules=linear_layers(model) if self.target_modules == ALL_LINEAR else self.target_modules,
             task_type="CAUSAL_LM",
         )
 
@@ -58,15 +65,48 @@ def add_adapters(model: PreTrainedModel, *, names: Sequence[str], settings: Lora
 
     The adapters' weights are float32 whatever the backbone's dtype is: a bfloat16 weight of size 0.02 cannot take an
     update below 1e-4.
+
+    Raises:
+        ClaraError: PEFT cannot adapt these layers, or there are none of these names.
     """
     first, *others = names
+    config = settings.to_peft(model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft 0.21 reads a property that transformers 5 renamed
-        peft_model = get_peft_model(model, settings.to_peft(), adapter_name=first)
+        try:
+            peft_model = get_peft_model(model, copy.deepcopy(config), adapter_name=first)
+        except ValueError as error:
+            reason = " ".join(str(error).split())[:300]
+            given = f"dropout {settings.dropout}, target_modules {settings.target_modules}"
+            raise ClaraError(
+                f"model.init_args.lora: {model.config.model_type} does not take {given}: {reason}"
+            ) from error
         for name in others:
-            peft_model.add_adapter(name, settings.to_peft())
+            peft_model.add_adapter(name, copy.deepcopy(config))
     set_trainable(peft_model, ())
     return peft_model
+
+
+def linear_layers(model: PreTrainedModel) -> list[str]:
+    """Full names of the linear layers of ``model``'s trunk, fused ones and GPT-2's ``Conv1D`` among them.
+
+    Left out are the routers of Llama 4, linear layers that return more than one tensor.
+    """
+    trunk = set(model.base_model.modules())
+    return [
+        name
+        for name, module in model.named_modules()
+        if module in trunk
+        and isinstance(module, (nn.Linear, Conv1D))
+        and module is not model.get_output_embeddings()
+        and not type(module).__name__.endswith("Router")
+    ]
+
+
+def adapted_names(model: nn.Module) -> list[str]:
+    """What the layers that carry adapters are called within theirs (``q_proj``), each once, sorted."""
+    layers = (name for name, module in model.named_modules() if isinstance(module, BaseTunerLayer))
+    return sorted({name.rpartition(".")[2] for name in layers} - {"base_layer"})  # PEFT nests those of experts
 
 
 def lora_layers(model: nn.Module) -> list[BaseTunerLayer]:

@@ -5,6 +5,7 @@ Shapes: N texts, B prompts, K documents a prompt, T tokens, L memory tokens, D h
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import takewhile
@@ -22,6 +23,7 @@ from clara_lightning.backbone.adapters import (
     QUERY_REASONER,
     LoraSettings,
     active_adapter,
+    adapted_names,
     add_adapters,
     copy_adapter,
     lora_layers,
@@ -136,6 +138,16 @@ class ClaraBackbone(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.causal_lm.device
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether the frozen weights are packed in 8 or 4 bits: such weights cannot be cut into shards."""
+        return bool(getattr(self.causal_lm, "is_quantized", False))
+
+    @property
+    def adapted_layers(self) -> list[str]:
+        """What the adapted layers are called within theirs (``q_proj``), each once, sorted."""
+        return adapted_names(self.lm)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Input embeddings of token ids, in the backbone's dtype."""
@@ -255,12 +267,9 @@ class ClaraBackbone(nn.Module):
         return hidden_NSD, anchor_NLD, weights_NL
 
     def _trunk(self, embeddings_BTD: Tensor, attention_BT: Tensor) -> Tensor:
-        """Last hidden states of the LM without its head; positions count real tokens only."""
-        positions_BT = (attention_BT.cumsum(1) - 1).clamp_min(0)
-        output = self.causal_lm.base_model(
-            inputs_embeds=embeddings_BTD, attention_mask=attention_BT, position_ids=positions_BT, use_cache=False
-        )
-        return output.last_hidden_state  # type: ignore[no-any-return]
+        """Last hidden states of the LM without its head."""
+        trunk = self.causal_lm.base_model
+        return cast(Tensor, trunk(**_inputs(trunk, embeddings_BTD, attention_BT)).last_hidden_state)
 
     # --- answering -------------------------------------------------------------------------------------------------
 
@@ -295,24 +304,31 @@ class ClaraBackbone(nn.Module):
         """
         batch = self.prompts.encode(prompts)
         embeddings_BTD = self.splice(batch, memory)
-        with self.use_adapter(adapter):
-            hidden_BTD = self._trunk(embeddings_BTD, batch.attention.to(self.device))
-        labels_BT = batch.labels[:, 1:].to(self.device)
+        labels_BT = F.pad(batch.labels[:, 1:], (0, 1), value=IGNORED).to(self.device)  # what each position predicts
         keep_BT = labels_BT != IGNORED
-        logits_XV = self.logits(hidden_BTD[:, :-1][keep_BT])
+        with self.use_adapter(adapter):
+            logits_XV = self._logits(embeddings_BTD, batch.attention.to(self.device), keep_BT)
         losses_X = F.cross_entropy(logits_XV.float(), labels_BT[keep_BT], reduction="none")
         rows_X = keep_BT.nonzero()[:, 0]
         sums_B = losses_X.new_zeros(len(prompts)).index_add(0, rows_X, losses_X)
         return AnswerLoss(sums_B, keep_BT.sum(1))
 
-    def logits(self, hidden_XD: Tensor) -> Tensor:
-        """The LM head on chosen positions, with the scaling and soft cap that some families apply after it."""
-        config = self.causal_lm.config.get_text_config()
-        logits_XV: Tensor = self.causal_lm.get_output_embeddings()(hidden_XD)
-        logits_XV = logits_XV * (getattr(config, "logit_scale", None) or 1.0)  # Cohere
-        logits_XV = logits_XV / (getattr(config, "logits_scaling", None) or 1.0)  # Granite
-        cap = getattr(config, "final_logit_softcapping", None)  # Gemma
-        return logits_XV if cap is None else torch.tanh(logits_XV / cap) * cap
+    def _logits(self, embeddings_BTD: Tensor, attention_BT: Tensor, keep_BT: Tensor) -> Tensor:
+        """Logits of the positions ``keep_BT`` ``(X, V)``, in reading order.
+
+        The model's own forward runs, with all but these positions taken out in front of its head: so whatever a
+        family does to hidden states before and to logits after it (scaling, soft caps) is done as that family does it.
+        """
+
+        def choose(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return (arguments[0][keep_BT][None],)
+
+        hook = cast(nn.Module, self.causal_lm.get_output_embeddings()).register_forward_pre_hook(choose)
+        try:
+            logits_1XV = self.causal_lm(**_inputs(self.causal_lm, embeddings_BTD, attention_BT)).logits
+        finally:
+            hook.remove()
+        return cast(Tensor, logits_1XV[0])
 
     @torch.no_grad()
     def generate(
@@ -385,7 +401,18 @@ class ClaraBackbone(nn.Module):
         def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
             return nullcontext(), use_adapter(layers, active_adapter(layers))
 
-        self.causal_lm.gradient_checkpointing_enable({"use_reentrant": False, "context_fn": contexts})
+        lm: Any = self.causal_lm
+        # transformers 5 renamed the method along the way; the old name warns and ends with version 6.
+        enable = getattr(lm, "activation_checkpointing_enable", None) or lm.gradient_checkpointing_enable
+        enable({"use_reentrant": False, "context_fn": contexts})
+
+
+def _inputs(module: nn.Module, embeddings_BTD: Tensor, attention_BT: Tensor) -> dict[str, Any]:
+    """Arguments of a forward without cache; positions count real tokens only, in families that are told positions."""
+    values: dict[str, Any] = {"inputs_embeds": embeddings_BTD, "attention_mask": attention_BT, "use_cache": False}
+    if "position_ids" in inspect.signature(module.forward).parameters:
+        values["position_ids"] = (attention_BT.cumsum(1) - 1).clamp_min(0)
+    return values
 
 
 def embedding_table(model: PreTrainedModel) -> nn.Embedding:

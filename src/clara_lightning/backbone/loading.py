@@ -16,8 +16,17 @@ from typing import Any, Literal, cast
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
+from clara_lightning.backbone.architecture import check_config, check_parts
+from clara_lightning.backbone.quantization import Quantization, quantization_config
 from clara_lightning.errors import ClaraError
 
 PACKAGE_SCHEME = "package://"
@@ -38,6 +47,8 @@ class BackboneConfig:
         dtype: of the frozen weights; ``auto`` takes bfloat16 where the device computes it natively, else float32.
         attention: attention implementation of transformers (``sdpa``, ``eager``, ``flash_attention_2``).
         gradient_checkpointing: recompute activations in the backward pass: less memory, about a third slower.
+        quantization: of the frozen weights: ``int8`` (bitsandbytes on CUDA, torchao elsewhere) or ``nf4``
+            (bitsandbytes, on CUDA); needs the extra ``quantization``, and cannot be sharded.
         trust_remote_code: run Python code that the model's repository ships. Off unless you trust it.
     """
 
@@ -46,6 +57,7 @@ class BackboneConfig:
     dtype: DtypeName = "auto"
     attention: str = "sdpa"
     gradient_checkpointing: bool = False
+    quantization: Quantization = "none"
     trust_remote_code: bool = False
 
 
@@ -64,16 +76,19 @@ def load_pretrained(config: BackboneConfig) -> tuple[PreTrainedModel, PreTrained
     """Load model and tokenizer.
 
     Raises:
-        ClaraError: ``backbone.name`` is missing, cannot be found, or is not a causal LM.
+        ClaraError: ``backbone.name`` is missing, cannot be found, or cannot be a backbone; or another
+            setting does not suit its family.
     """
     if not config.name:
         raise ClaraError("model.init_args.backbone.name is required: a hub id, a folder or a .gguf file")
     dtype = resolve_dtype(config.dtype)
+    quantization = quantization_config(config.quantization, dtype=dtype)
     path = _local_weights(config.name, dtype)
     shared = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
     try:
         with quiet_transformers():
             settings = AutoConfig.from_pretrained(path, **shared)
+            _check_architecture(settings, config)
             tokenizer = AutoTokenizer.from_pretrained(path, **shared)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 path,
@@ -81,8 +96,11 @@ def load_pretrained(config: BackboneConfig) -> tuple[PreTrainedModel, PreTrained
                 dtype=dtype,
                 attn_implementation=config.attention,
                 output_loading_info=True,
+                **({} if quantization is None else {"quantization_config": quantization}),
                 **shared,
             )
+    except ClaraError:
+        raise
     except (OSError, ValueError, ImportError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ClaraError(f"model.init_args.backbone.name: cannot load {config.name!r}: {reason}") from error
@@ -90,13 +108,13 @@ def load_pretrained(config: BackboneConfig) -> tuple[PreTrainedModel, PreTrained
     if found["missing_keys"]:  # transformers would give them random values
         first = sorted(found["missing_keys"])[0]
         raise ClaraError(f"model.init_args.backbone.name: {config.name!r} is no whole causal LM: it lacks {first}")
-    _check_causal_lm(model, config.name)
     return cast(PreTrainedModel, model), cast(PreTrainedTokenizerBase, tokenizer)
 
 
-def _check_causal_lm(model: PreTrainedModel, name: str) -> None:
-    if model.config.is_encoder_decoder or model.get_output_embeddings() is None:
-        raise ClaraError(f"model.init_args.backbone.name: {name!r} is no decoder-only causal LM")
+def _check_architecture(settings: PreTrainedConfig, config: BackboneConfig) -> None:
+    name = str(config.name)
+    check_config(settings, name=name, attention=config.attention, checkpointing=config.gradient_checkpointing)
+    check_parts(settings, name=name, trust_remote_code=config.trust_remote_code)
 
 
 def _local_weights(name: str, dtype: torch.dtype) -> str:

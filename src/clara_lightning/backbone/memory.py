@@ -104,10 +104,16 @@ class MemoryHead(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, hidden_XD: Tensor) -> None:
-        """Measure mean and spread of last hidden states ``(X, D)``; a no-op for published memory."""
-        if self.config.kind != "published":
-            self.hidden_mean_D.copy_(hidden_XD.float().mean(0))
-            self.hidden_std_D.copy_(hidden_XD.float().std(0).clamp_min(1e-6))
+        """Measure mean and spread of last hidden states ``(X, D)``; a no-op for published memory.
+
+        A single state shows no spread over states: its spread over dimensions stands in.
+        """
+        if self.config.kind == "published":
+            return
+        hidden_XD = hidden_XD.float()
+        spread = hidden_XD.std(0) if hidden_XD.shape[0] > 1 else hidden_XD.std()
+        self.hidden_mean_D.copy_(hidden_XD.mean(0))
+        self.hidden_std_D.copy_(spread.clamp_min(1e-6))
 
     @torch.no_grad()
     def count_tokens(self, documents: Iterable[list[int]], questions: Iterable[list[int]]) -> None:

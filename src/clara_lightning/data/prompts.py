@@ -19,6 +19,8 @@ from transformers import PreTrainedTokenizerBase
 from clara_lightning.errors import ClaraError
 
 IGNORED = -100
+# The date that Llama 3.1's template falls back to, in the pieces that templates write it with.
+_DATE = {"%d %b %Y": "26 Jul 2024", "%d": "26", "%b": "Jul", "%B": "July", "%m": "07", "%Y": "2024", "%A": "Friday"}
 _CONTENT = "<<<clara:content>>>"
 _ANSWER = "<<<clara:answer>>>"
 
@@ -205,16 +207,28 @@ def _frame(tokenizer: PreTrainedTokenizerBase, template: PromptTemplate) -> tupl
     return head, tail, end.strip() or str(tokenizer.eos_token or "\n")
 
 
+def _undated(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The chat template, with the clock that transformers lends it replaced by a date that stands still."""
+    template = tokenizer.get_chat_template()
+    if "strftime_now" not in template:
+        return template
+    pieces = "".join(f"|replace({piece!r}, {text!r})" for piece, text in _DATE.items())
+    return f"{{% macro strftime_now(format) %}}{{{{ format{pieces} }}}}{{% endmacro %}}{template}"
+
+
 def _render(tokenizer: PreTrainedTokenizerBase, system: str, *, answer: str | None) -> str:
     """The chat template's text for a system text, the content mark and, where given, an answer."""
     talk = [{"role": "user", "content": _CONTENT}]
     if answer is not None:
         talk.append({"role": "assistant", "content": answer})
-    # Models that can think aloud are asked not to; templates without that switch ignore it.
+    # Models that can think aloud are asked not to; templates without that switch ignore it. Templates that write
+    # today's date get one that stands still: a prompt is the same on every day.
     options: dict[str, Any] = {
         "tokenize": False,
         "add_generation_prompt": answer is None,
         "enable_thinking": False,
+        "date_string": _DATE["%d %b %Y"],
+        "chat_template": _undated(tokenizer),
     }
     try:
         text = str(tokenizer.apply_chat_template([{"role": "system", "content": system}, *talk], **options))
