@@ -88,6 +88,12 @@ def test_a_step_is_the_same_however_it_is_spread(
         torch.testing.assert_close(tensors_of(run)[name], value, rtol=1e-3, atol=1e-5)
 
 
+def test_packed_weights_in_shards_are_refused(commands: Any, start_clara: Any, finish: Any, tmp_path: Path) -> None:
+    packed = ("--trainer.strategy", "sharded", "--model.backbone.quantization", "nf4")
+    refused = finish(start_clara(*commands.fit_compressor(tmp_path / "run", *packed)))
+    assert "quantization nf4: packed weights come out wrong of shards" in refused.mistake
+
+
 def test_encoding_in_shards_is_refused(
     commands: Any, start_clara: Any, finish: Any, compressor: Path, tmp_path: Path
 ) -> None:

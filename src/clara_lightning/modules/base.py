@@ -24,6 +24,7 @@ from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.folder import AdapterFolder, RetrievalConfig, load_adapters, save_adapters
 from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
 from clara_lightning.backbone.memory import MemoryConfig, MemoryKind
+from clara_lightning.backbone.quantization import is_quantized
 from clara_lightning.data.loading import Batch
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.errors import ClaraError
@@ -128,7 +129,7 @@ class ClaraModule(LightningModule, ABC):
         if hasattr(self, "backbone"):
             return
         _refuse_low_precision(str(self.trainer.precision))
-        _refuse_sharding(self.trainer.strategy)
+        _refuse_sharding(self.trainer.strategy, self.backbone_config)
         model, tokenizer = load_pretrained(self.backbone_config)
         self.backbone = ClaraBackbone(
             model,
@@ -323,8 +324,13 @@ def _inherit_backbone(parent: AdapterFolder | None, given: BackboneConfig) -> Ba
     return replace(given, name=parent.backbone["name"], revision=given.revision or parent.backbone["revision"])
 
 
-def _refuse_sharding(strategy: Strategy) -> None:
-    """Refuse Lightning's own sharding strategies, for which no stage cuts its model."""
+def _refuse_sharding(strategy: Strategy, config: BackboneConfig) -> None:
+    """Refuse Lightning's own sharding strategies, for which no stage cuts its model, and packed weights in shards."""
+    if isinstance(strategy, ShardedStrategy) and is_quantized(config.quantization):
+        raise ClaraError(
+            f"model.init_args.backbone.quantization {config.quantization}: packed weights come out wrong of shards; "
+            "use trainer.strategy ddp, or quantization none"
+        )
     if isinstance(strategy, (FSDPStrategy, ModelParallelStrategy)) and not isinstance(strategy, ShardedStrategy):
         raise ClaraError(
             f"trainer.strategy: {type(strategy).__name__} is not supported: it saves the frozen backbone with every "

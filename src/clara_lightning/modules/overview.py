@@ -83,10 +83,8 @@ def _adapters(module: ClaraModule) -> dict[str, str]:
         rows[name] = f"{sum(value.numel() for value in own) / 1e6:,.2f} M parameters, {state}, {own[0].dtype}".replace(
             "torch.", ""
         )
-    configuration: Any = backbone.lm.peft_config[backbone.adapters[0]]
-    targets = configuration.target_modules
-    layers = sorted({str(target).rsplit(".", 1)[-1] for target in targets})
-    rows["LoRA"] = f"rank {lora.rank}, alpha {lora.alpha}, dropout {lora.dropout:g} on {', '.join(layers)}"
+    layers = ", ".join(backbone.adapted_layers)
+    rows["LoRA"] = f"rank {lora.rank}, alpha {lora.alpha}, dropout {lora.dropout:g} on {layers}"
     return rows
 
 
