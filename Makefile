@@ -20,7 +20,7 @@ demo: $(STAMP)  ## the whole pipeline on the World Factbook: about a quarter of 
 	$(BIN)/clara demo
 
 test: $(STAMP)  ## the tests
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist worksteal
 
 test-slow: $(STAMP)  ## the tests that take longer: the demo's path on the real backbone
 	$(BIN)/pytest -q -m 'slow and not gpu'

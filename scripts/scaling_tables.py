@@ -46,7 +46,7 @@ def main() -> None:
     for name in BACKBONES:
         for tokens in MEMORY_TOKENS:
             whole = run(name, tokens, devices=f"h100:{CARDS}", strategy="ddp")
-            parts = run(name, tokens, devices=f"h100:{CARDS}", strategy="clara_lightning.ShardedStrategy")
+            parts = run(name, tokens, devices=f"h100:{CARDS}", strategy="sharded")
             rate = f"{256 // tokens}x"
             held = whole.memory
             rest = held.gradients_bytes + held.optimizer_bytes + held.adapters_bytes

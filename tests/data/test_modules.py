@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from clara_lightning.data.modules import InstructDataModule, QADataModule, ReadingExample, SCPDataModule
+from clara_lightning.data.examples import ReadingExample
+from clara_lightning.data.modules import InstructDataModule, QADataModule, SCPDataModule
 from clara_lightning.data.records import Passage, QAPair, Question, SCPExample
 from clara_lightning.errors import ClaraError
 

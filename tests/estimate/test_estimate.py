@@ -14,7 +14,7 @@ from clara_lightning.cli.main import main
 from clara_lightning.data.prompts import PromptTemplate
 
 ROOT = Path(__file__).parents[2]
-SHARDED = "--trainer.strategy=clara_lightning.ShardedStrategy"
+SHARDED = "--trainer.strategy=sharded"
 Run = Callable[..., dict[str, Any]]
 
 
@@ -115,7 +115,7 @@ def test_what_does_not_fit_gets_advice(run: Run) -> None:
     found = run(*words("compressor", None), name, "--device", "h100")
     assert not found["memory"]["fits"]
     assert any("gradient_checkpointing true" in line for line in found["advice"])
-    assert any("ShardedStrategy" in line for line in found["advice"])
+    assert any("sharded" in line for line in found["advice"])
 
 
 def test_stage_three_works_before_stage_one_has_run(small: Callable[[str], list[str]], run: Run) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ TWO = ("--trainer.devices", 2, "--data.batch_size", 2)
 SPREADS: dict[str, tuple[object, ...]] = {
     "accumulated": ("--trainer.accumulate_grad_batches", 2, "--data.batch_size", 2),
     "ddp": (*TWO, "--trainer.strategy", "ddp"),
-    "sharded": (*TWO, "--trainer.strategy", "sharded"),
     "sharded, recomputed, accumulated": (
         *("--trainer.strategy", "sharded", "--trainer.devices", 2),
         *("--data.batch_size", 1, "--trainer.accumulate_grad_batches", 2),
@@ -34,6 +34,20 @@ def rows_of(run: Path) -> list[dict[str, float]]:
 def tensors_of(run: Path) -> dict[str, torch.Tensor]:
     files = sorted((run / "adapters").rglob("*.safetensors"))
     return {f"{file.parent.name}/{name}": value for file in files for name, value in load_file(file).items()}
+
+
+def state_of(run: Path) -> dict[str, Any]:
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)  # type: ignore[no-any-return]
+
+
+def size_of(run: Path) -> int:
+    return (run / "checkpoints" / "last.ckpt").stat().st_size
+
+
+def assert_alike(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +83,14 @@ def alone(
 
 @pytest.mark.parametrize("spread", SPREADS)
 def test_a_step_is_the_same_however_it_is_spread(
-    spread: str, alone: tuple[str, Path], fit: Any, start_clara: Any, finish: Any, tmp_path: Path
+    spread: str,
+    alone: tuple[str, Path],
+    fit: Any,
+    commands: Any,
+    clara: Any,
+    start_clara: Any,
+    finish: Any,
+    tmp_path: Path,
 ) -> None:
     stage, whole = alone
     run = tmp_path / "run"
@@ -84,8 +105,47 @@ def test_a_step_is_the_same_however_it_is_spread(
         assert {name: row[name] for name in compared} == pytest.approx(
             {name: other[name] for name in compared}, rel=1e-4, abs=1e-5
         )
-    for name, value in tensors_of(whole).items():
-        torch.testing.assert_close(tensors_of(run)[name], value, rtol=1e-3, atol=1e-5)
+    assert_alike(tensors_of(run), tensors_of(whole))
+    assert_alike(*(state_of(path)["state_dict"] for path in (run, whole)))
+    assert state_of(run).keys() == state_of(whole).keys()
+    assert size_of(run) < 1.1 * size_of(whole)  # adapters alone, whatever holds the backbone
+    # What one strategy trained, another goes on with: the next stage, and this one.
+    assert stage == "joint" or clara(*commands.fit_joint(tmp_path / "next", run, "--trainer.max_steps", 1)).code == 0
+    longer = ("--trainer.max_epochs", 2, "--trainer.max_steps", 3, "--ckpt_path", "last")
+    resumed = clara(*fit(stage, run, *longer))
+    assert resumed.code == 0, resumed.err
+    assert [row["step"] for row in rows_of(run) if "train/loss" in row] == [0, 1, 2]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+@pytest.mark.parametrize("strategy", ["ddp", "sharded"])
+def test_two_gpus_do_the_step_of_one_process(
+    strategy: str, alone: tuple[str, Path], fit: Any, start_clara: Any, finish: Any, tmp_path: Path
+) -> None:
+    stage, whole = alone
+    on_cards = ("--trainer.accelerator", "gpu", *TWO, "--trainer.strategy", strategy)
+
+    outcome = finish(start_clara(*fit(stage, tmp_path / "run", *on_cards)))
+
+    assert outcome.code == 0, outcome.err
+    assert_alike(tensors_of(tmp_path / "run"), tensors_of(whole))
+
+
+def test_an_adapter_without_gradient_is_named(commands: Any, clara: Any, compressor: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in commands.files.questions.read_text(encoding="utf-8").splitlines()]
+    for row in rows:  # a choice of one among one: nothing for a search to learn
+        row["passages"] = [passage for passage in row["passages"] if passage["gold"]]
+    data = tmp_path / "qa.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    alone = ("--data.train", data, "--data.val", data, "--model.top_k", 1)
+
+    outcome = clara(*commands.fit_joint(tmp_path / "run", compressor, *alone))
+
+    assert outcome.code == 2
+    assert outcome.err.endswith(
+        "clara: adapter 'query_reasoner' got no gradient in the first step: the loss does not depend on it\n"
+    )
 
 
 def test_packed_weights_in_shards_are_refused(commands: Any, start_clara: Any, finish: Any, tmp_path: Path) -> None:

@@ -80,47 +80,50 @@ def test_a_run_killed_and_resumed_has_the_metrics_and_the_adapters_of_an_undistu
     assert bytes_of(run / "adapters") == bytes_of(undisturbed / "adapters")
 
 
-TWO = ("--trainer.devices", 2, "--data.batch_size", 2)
+TWO = ("--trainer.devices", 2, "--data.batch_size", 2, "--trainer.strategy")
+WORKERS, PARTS = ("--data.num_workers", 2), ("--trainer.accumulate_grad_batches", 2)
 SPREADS: dict[str, tuple[object, ...]] = {
-    "with two data workers": ("--data.num_workers", 2),
-    "with gradients accumulated": ("--data.batch_size", 2, "--trainer.accumulate_grad_batches", 2),
-    "on two processes": (*TWO, "--trainer.strategy", "ddp"),
-    "on two processes, with two data workers": (*TWO, "--trainer.strategy", "ddp", "--data.num_workers", 2),
-    "in shards": (*TWO, "--trainer.strategy", "sharded"),
+    "with two data workers and gradients accumulated": ("--data.batch_size", 2, *PARTS, *WORKERS),
+    "on two processes": (*TWO, "ddp"),
+    "on two processes, with two data workers": (*TWO, "ddp", *WORKERS),
+    "in shards": (*TWO, "sharded"),
 }
 
 
-@pytest.mark.parametrize("spread", SPREADS)
+@pytest.mark.parametrize(
+    "spread",
+    [pytest.param(name, marks=pytest.mark.slow) if name == "on two processes" else name for name in SPREADS],
+)
 def test_a_killed_run_resumes_exactly(
     spread: str, commands: Any, start_clara: Any, finish: Any, bytes_of: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "killer.py").write_text(KILLER, encoding="utf-8")
     options = (*LEARNING, *SPREADS[spread], "--data.max_val_rows", 5)
     whole, run = tmp_path / "whole", tmp_path / "run"
-    undisturbed = finish(start_clara(*commands.fit_compressor(whole, *options)))
-    assert undisturbed.code == 0, undisturbed.err
     kill = ("--trainer.callbacks", "killer.KillAt", "--trainer.callbacks.hook", "on_train_batch_start")
-    killed = finish(
-        start_clara(*commands.fit_compressor(run, *options), *kill, "--trainer.callbacks.step", 3, path=tmp_path)
-    )
+    kill += ("--trainer.callbacks.step", 3)
+    undisturbed = start_clara(*commands.fit_compressor(whole, *options))
+    killed = finish(start_clara(*commands.fit_compressor(run, *options), *kill, path=tmp_path))
     assert killed.code == -signal.SIGKILL, killed.err
 
     resumed = finish(start_clara(*commands.fit_compressor(run, *options), "--ckpt_path", "last"))
 
     assert resumed.code == 0, resumed.err
+    outcome = finish(undisturbed)
+    assert outcome.code == 0, outcome.err
     assert rows_of(run) == rows_of(whole)
     assert bytes_of(run / "adapters") == bytes_of(whole / "adapters")
 
 
-@pytest.mark.parametrize("spread", ["with gradients accumulated", "on two processes"])
 def test_sigterm_saves_the_step_in_work_and_leaves(
-    spread: str, commands: Any, start_clara: Any, finish: Any, tmp_path: Path
+    commands: Any, start_clara: Any, finish: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "killer.py").write_text(KILLER, encoding="utf-8")
     whole, run = tmp_path / "whole", tmp_path / "run"
-    rarely = (*LEARNING, *SPREADS[spread], "--data.max_val_rows", 5, "--checkpoint.every_n_train_steps", 100)
-    assert finish(start_clara(*commands.fit_compressor(whole, *rarely))).code == 0
+    spread = ("--trainer.devices", 2, "--data.batch_size", 1, "--trainer.strategy", "ddp", *PARTS)
+    rarely = (*LEARNING, *spread, "--data.max_val_rows", 5, "--checkpoint.every_n_train_steps", 100)
     terminate = ("--trainer.callbacks", "killer.TermAt", "--trainer.callbacks.step", 2)
+    undisturbed = start_clara(*commands.fit_compressor(whole, *rarely))
 
     stopped = finish(start_clara(*commands.fit_compressor(run, *rarely), *terminate, path=tmp_path))
 
@@ -130,6 +133,7 @@ def test_sigterm_saves_the_step_in_work_and_leaves(
     assert [row["step"] for row in rows_of(run)] == ["0", "1", "2"]
     resumed = finish(start_clara(*commands.fit_compressor(run, *rarely), "--ckpt_path", "last"))
     assert resumed.code == 0, resumed.err
+    assert finish(undisturbed).code == 0
     assert rows_of(run) == rows_of(whole)
 
 

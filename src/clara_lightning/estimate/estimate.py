@@ -214,7 +214,6 @@ def _sharded_advice(memory: Memory, devices: Devices, skeleton: Skeleton) -> str
     for count in (2, 4, 8, 16, 32, 64):
         if shared / count + rest <= memory.available_bytes:
             return (
-                "--trainer.strategy clara_lightning.ShardedStrategy: the backbone in shards, "
-                f"from about {count} devices of {devices.name} on"
+                f"--trainer.strategy sharded: the backbone in shards, from about {count} devices of {devices.name} on"
             )
-    return "clara_lightning.ShardedStrategy alone does not help: what cannot be sharded is too much for a device"
+    return "--trainer.strategy sharded alone does not help: what cannot be sharded is too much for a device"

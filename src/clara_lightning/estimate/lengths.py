@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
-from clara_lightning.data.modules import InstructDataModule, ReadingExample, SCPDataModule
+from clara_lightning.data.examples import ReadingExample
+from clara_lightning.data.modules import InstructDataModule, SCPDataModule
 from clara_lightning.data.prompts import IGNORED, MEMORY, Prompt, PromptEncoder, PromptTemplate
 from clara_lightning.data.readers import read_questions, read_scp
 from clara_lightning.data.records import Question

@@ -24,7 +24,7 @@ _TASKS: dict[str, Task] = {
     "QADataModule": "joint",
     "CorpusDataModule": "encoding",
 }
-_SHARDED = ("ShardedStrategy", "ModelParallelStrategy", "FSDPStrategy")
+_SHARDED = ("sharded", "ShardedStrategy")
 
 
 @dataclass(frozen=True)
@@ -192,10 +192,7 @@ def _num_devices(trainer: Mapping[str, Any]) -> int | None:
 def _spread(strategy: Any) -> Spread:
     """How several devices share the model; ``auto`` replicates it."""
     path = strategy if isinstance(strategy, str) else str((strategy or {}).get("class_path", ""))
-    name = path.rpartition(".")[2]
-    if name in _SHARDED or name.startswith("fsdp"):
-        return "sharded"
-    return "replicated"
+    return "sharded" if path.rpartition(".")[2] in _SHARDED else "replicated"
 
 
 def _moments(optimizer: Any) -> int:

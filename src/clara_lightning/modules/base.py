@@ -6,16 +6,13 @@ import logging
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 import yaml
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
-from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy, Strategy
-from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -23,14 +20,15 @@ from clara_lightning.backbone.adapters import LoraSettings, adapter_parameters
 from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.folder import AdapterFolder, RetrievalConfig, load_adapters, save_adapters
 from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
-from clara_lightning.backbone.memory import MemoryConfig, MemoryKind
-from clara_lightning.backbone.quantization import is_quantized
-from clara_lightning.data.loading import Batch
+from clara_lightning.backbone.memory import MemoryKind
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.errors import ClaraError
+from clara_lightning.modules.inheritance import inherit, inherit_backbone, inherit_memory
 from clara_lightning.modules.overview import as_table, settings_in_effect, without_effect
+from clara_lightning.modules.refusals import refuse_low_precision, refuse_packed_shards, refuse_sharding
 from clara_lightning.modules.schedule import ScheduleConfig, share_of_peak
 from clara_lightning.modules.sharding import ShardedStrategy, own_part, shard
+from clara_lightning.modules.step_means import StepMeans
 
 STAGE_KEY = "clara_stage"
 IN_EFFECT = "settings_in_effect.yaml"
@@ -85,15 +83,16 @@ class ClaraModule(LightningModule, ABC):
         self.parent = AdapterFolder.open(init_from, setting="model.init_args.init_from") if init_from else None
         given = {"tokens": memory_tokens, "document_tokens": document_tokens, "kind": memory}
         self.resize = resize
-        self.memory_config = _inherit_memory(self.parent, given, resize=resize)
-        self.lora = _inherit(self.parent and self.parent.lora, lora, LoraSettings(), "lora")
-        self.prompt = _inherit(self.parent and self.parent.prompt, prompt, PromptTemplate(), "prompt")
-        self.backbone_config = _inherit_backbone(self.parent, backbone)
+        self.memory_config = inherit_memory(self.parent, given, resize=resize)
+        self.lora = inherit(self.parent and self.parent.lora, lora, LoraSettings(), "lora")
+        self.prompt = inherit(self.parent and self.parent.prompt, prompt, PromptTemplate(), "prompt")
+        self.backbone_config = inherit_backbone(self.parent, backbone)
         self.optimizer = optimizer
         self.schedule = schedule
         self.memory_lr_scale = memory_lr_scale
         self.run_seed = torch.initial_seed()
         self.loaded: list[str] = []  # adapters taken over from the parent
+        self.step_means = StepMeans(self)
         self._gradient_found = False
         self.strict_loading = False  # checkpoints hold what is trained, not the backbone
 
@@ -128,8 +127,8 @@ class ClaraModule(LightningModule, ABC):
         """Load the backbone, put the adapters in, take over the parent's."""
         if hasattr(self, "backbone"):
             return
-        _refuse_low_precision(str(self.trainer.precision))
-        _refuse_sharding(self.trainer.strategy, self.backbone_config)
+        refuse_low_precision(str(self.trainer.precision))
+        refuse_sharding(self.trainer.strategy, self.backbone_config)
         model, tokenizer = load_pretrained(self.backbone_config)
         self.backbone = ClaraBackbone(
             model,
@@ -145,6 +144,7 @@ class ClaraModule(LightningModule, ABC):
         self.backbone.train_only(self.trained)
         self.backbone.train()
         if isinstance(self.trainer.strategy, ShardedStrategy):
+            refuse_packed_shards("of its own", packed=self.backbone.is_quantized)
             shard(self.backbone, self.trainer.strategy.device_mesh)
 
     def on_fit_start(self) -> None:
@@ -194,34 +194,6 @@ class ClaraModule(LightningModule, ABC):
         """Seed dropout by the step alone, so that a resumed run draws what the undisturbed one drew."""
         place = f"{self.run_seed}-{self.trainer.current_epoch}-{batch_idx}-{self.global_rank}"
         torch.manual_seed(zlib.crc32(place.encode()))
-
-    def means(self, sums: Sequence[Tensor], batch: Sequence[Any], batch_idx: int) -> list[Tensor]:
-        """Turn a batch's sums into its part of the means over the whole optimizer step.
-
-        The gradients of these parts, averaged over the batches of a step and over processes (as Lightning and DDP
-        do), are those of one mean over all of the step's targets: however they are spread, each target weighs the same.
-
-        Args:
-            sums: the loss's terms, each summed over its targets, in the order of :meth:`targets`.
-            batch: the batch; of a :class:`~clara_lightning.data.loading.Batch` the whole step is known, any other
-                counts as if all batches of the step had as many targets.
-            batch_idx: its number in the epoch.
-        """
-        parts: int = self.trainer.accumulate_grad_batches
-        if batch_idx % parts == 0:
-            self._sums = torch.zeros(len(sums), device=self.device)
-        if batch_idx % parts == 0 or not isinstance(batch, Batch):
-            own = self.targets(batch.step) if isinstance(batch, Batch) else [n * parts for n in self.targets(batch)]
-            self._counts = self.trainer.strategy.reduce(torch.tensor(own, device=self.device), reduce_op="sum")
-        self._sums += torch.stack([total.detach().float() for total in sums])
-        shares = self._counts / (parts * self.trainer.world_size)
-        return [total / share for total, share in zip(sums, shares, strict=True)]
-
-    def step_means(self, batch_idx: int) -> Tensor | None:
-        """The means over the whole step and all processes, after its last batch; ``None`` before."""
-        if (batch_idx + 1) % self.trainer.accumulate_grad_batches and not self.trainer.is_last_batch:
-            return None
-        return cast(Tensor, self.trainer.strategy.reduce(self._sums.clone(), reduce_op="sum")) / self._counts
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Refuse to go on after a first step that left an adapter without gradient: it would never be trained."""
@@ -290,58 +262,4 @@ def check_stage(found: str | None, wanted: str) -> None:
         raise ClaraError(
             f"--ckpt_path: the checkpoint is of {found or 'no stage of clara'}, this run trains {wanted}; "
             "to start from an earlier stage set model.init_args.init_from to its adapter folder"
-        )
-
-
-def _inherit_memory(parent: AdapterFolder | None, given: dict[str, Any], *, resize: bool) -> MemoryConfig:
-    settings = {"tokens": "memory_tokens", "document_tokens": "document_tokens", "kind": "memory"}
-    chosen = {key: value for key, value in given.items() if value is not None}
-    if parent is None:
-        return MemoryConfig(**chosen)
-    for key, value in chosen.items():
-        own = getattr(parent.memory, key)
-        if value != own and not (resize and key != "kind"):
-            mend = "" if key == "kind" else "; model.init_args.resize true adapts them"
-            raise ClaraError(
-                f"model.init_args.{settings[key]} is {value}, but the adapters in {parent.path} were trained with "
-                f"{own}{mend}"
-            )
-    return replace(parent.memory, **chosen)
-
-
-def _inherit(own: Any, given: Any, default: Any, name: str) -> Any:
-    """The parent's value where there is a parent; a given one must agree."""
-    if own is None or own is False:
-        return given or default
-    if given is not None and given != own:
-        raise ClaraError(f"model.init_args.{name} differs from that of model.init_args.init_from: leave it out")
-    return own
-
-
-def _inherit_backbone(parent: AdapterFolder | None, given: BackboneConfig) -> BackboneConfig:
-    if parent is None or given.name is not None:
-        return given
-    return replace(given, name=parent.backbone["name"], revision=given.revision or parent.backbone["revision"])
-
-
-def _refuse_sharding(strategy: Strategy, config: BackboneConfig) -> None:
-    """Refuse Lightning's own sharding strategies, for which no stage cuts its model, and packed weights in shards."""
-    if isinstance(strategy, ShardedStrategy) and is_quantized(config.quantization):
-        raise ClaraError(
-            f"model.init_args.backbone.quantization {config.quantization}: packed weights come out wrong of shards; "
-            "use trainer.strategy ddp, or quantization none"
-        )
-    if isinstance(strategy, (FSDPStrategy, ModelParallelStrategy)) and not isinstance(strategy, ShardedStrategy):
-        raise ClaraError(
-            f"trainer.strategy: {type(strategy).__name__} is not supported: it saves the frozen backbone with every "
-            "checkpoint; clara_lightning.ShardedStrategy (configs/hardware/fsdp.yaml) shards and does not"
-        )
-
-
-def _refuse_low_precision(precision: str) -> None:
-    """Adapters must stay float32: in bfloat16 a weight of 0.02 cannot take an update below 1e-4."""
-    if precision.endswith("-true") and not precision.startswith(("32", "64")):
-        raise ClaraError(
-            f"trainer.precision {precision} would round the adapters; leave it at 32-true "
-            "and set model.init_args.backbone.dtype, which rounds the frozen weights only"
         )

@@ -15,8 +15,9 @@ from clara_lightning.backbone.folder import AdapterFolder
 from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.backbone.memory import MemoryKind
 from clara_lightning.data.corpus import CorpusBatch
+from clara_lightning.data.examples import ReadingExample
 from clara_lightning.data.loading import Batch
-from clara_lightning.data.modules import QADataModule, ReadingExample
+from clara_lightning.data.modules import QADataModule
 from clara_lightning.data.prompts import MEMORY, Background, Prompt, PromptTemplate
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import ClaraModule, adamw
@@ -110,8 +111,8 @@ class SalientCompressor(ClaraModule):
         read = self._compress(batch)
         loss = self._loss(batch, "memory", read.memory_NLD)
         distance = compression_mse(read.text_mean_ND, read.memory_mean_ND) * read.memory_NLD.shape[0]
-        ce, mse = self.means([loss.sum_B.sum(), distance], batch, batch_idx)
-        if (step := self.step_means(batch_idx)) is not None:
+        ce, mse = self.step_means.add([loss.sum_B.sum(), distance], batch, batch_idx)
+        if (step := self.step_means.whole(batch_idx)) is not None:
             values = {"train/ce": step[0], "train/mse": step[1]}
             self.log_dict(values, batch_size=len(batch))
             self.log("train/loss", step[0] + self.mse_weight * step[1], batch_size=len(batch), prog_bar=True)

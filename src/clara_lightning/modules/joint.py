@@ -25,8 +25,9 @@ from clara_lightning.corpus.candidates import (
 )
 from clara_lightning.corpus.index import open_index
 from clara_lightning.corpus.store import LatentStore
+from clara_lightning.data.examples import ExamplesDataModule
 from clara_lightning.data.loading import Batch
-from clara_lightning.data.modules import ExamplesDataModule, QADataModule
+from clara_lightning.data.modules import QADataModule
 from clara_lightning.data.prompts import MEMORY, PromptTemplate
 from clara_lightning.data.records import Question
 from clara_lightning.errors import ClaraError
@@ -202,8 +203,8 @@ class JointRAGModule(ClaraModule):
     def training_step(self, batch: list[Question], batch_idx: int) -> Tensor:
         """Loss of one batch."""
         reading = self._read(batch)
-        (loss,) = self.means([reading.loss.sum_B.sum()], batch, batch_idx)
-        if (step := self.step_means(batch_idx)) is not None:
+        (loss,) = self.step_means.add([reading.loss.sum_B.sum()], batch, batch_idx)
+        if (step := self.step_means.whole(batch_idx)) is not None:
             self.log("train/loss", step[0], batch_size=len(batch), prog_bar=True)
         taken_BK = reading.candidates.keys_BN.gather(1, reading.indices_BK)
         for name, value in collapse_statistics(taken_BK).items():

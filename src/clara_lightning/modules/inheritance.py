@@ -1,0 +1,52 @@
+"""What a stage takes from the adapter folder that it starts from, and what must agree with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from clara_lightning.backbone.folder import AdapterFolder
+from clara_lightning.backbone.loading import BackboneConfig
+from clara_lightning.backbone.memory import MemoryConfig
+from clara_lightning.errors import ClaraError
+
+
+def inherit_memory(parent: AdapterFolder | None, given: dict[str, Any], *, resize: bool) -> MemoryConfig:
+    """The parent's memory where there is a parent; what is given must agree, unless it is to be resized.
+
+    Raises:
+        ClaraError: it does not.
+    """
+    settings = {"tokens": "memory_tokens", "document_tokens": "document_tokens", "kind": "memory"}
+    chosen = {key: value for key, value in given.items() if value is not None}
+    if parent is None:
+        return MemoryConfig(**chosen)
+    for key, value in chosen.items():
+        own = getattr(parent.memory, key)
+        if value != own and not (resize and key != "kind"):
+            mend = "" if key == "kind" else "; model.init_args.resize true adapts them"
+            raise ClaraError(
+                f"model.init_args.{settings[key]} is {value}, but the adapters in {parent.path} were trained with "
+                f"{own}{mend}"
+            )
+    return replace(parent.memory, **chosen)
+
+
+def inherit(own: Any, given: Any, default: Any, name: str) -> Any:
+    """The parent's value where there is a parent; a given one must agree.
+
+    Raises:
+        ClaraError: it does not.
+    """
+    if own is None or own is False:
+        return given or default
+    if given is not None and given != own:
+        raise ClaraError(f"model.init_args.{name} differs from that of model.init_args.init_from: leave it out")
+    return own
+
+
+def inherit_backbone(parent: AdapterFolder | None, given: BackboneConfig) -> BackboneConfig:
+    """The given backbone, named by the parent where it has no name of its own."""
+    if parent is None or given.name is not None:
+        return given
+    return replace(given, name=parent.backbone["name"], revision=given.revision or parent.backbone["revision"])
