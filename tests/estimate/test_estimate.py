@@ -209,3 +209,26 @@ def test_a_mistake_is_one_line(case: str, capsys: pytest.CaptureFixture[str]) ->
     assert shown.out == ""
     assert told in shown.err
     assert shown.err.count("\n") == 1
+
+
+def test_packed_weights_are_not_estimated_as_if_they_were_not(clara: Any) -> None:
+    refused = clara("estimate", *words("compressor"), "--model.init_args.backbone.quantization", "nf4")
+    assert "quantization nf4: clara estimate does not know packed weights" in refused.mistake
+
+
+@pytest.fixture
+def resized(compressor_run: Path) -> list[str]:
+    """Options for a second stage from a run folder of 4 memory tokens, with 8 of them."""
+    sizes = ["--model.init_args.memory_tokens", "8", "--model.init_args.document_tokens", "40"]
+    return [*words("compressor", None), f"--model.init_args.init_from={compressor_run}", "--device", "h100", *sizes]
+
+
+def test_a_run_folder_gives_its_memory_which_can_be_resized(resized: list[str], run: Run) -> None:
+    found = run(*resized, "--model.init_args.resize", "true")
+    assert found["backbone"]["memory_tokens"] == 8
+    assert not any("is not there yet" in line for line in found["assumptions"])
+
+
+def test_memory_that_fit_would_refuse_is_refused(resized: list[str], clara: Any) -> None:
+    refused = clara("estimate", *resized)
+    assert "were trained with 4; model.init_args.resize true adapts them" in refused.mistake

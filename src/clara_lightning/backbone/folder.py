@@ -96,9 +96,7 @@ class AdapterFolder:
         Raises:
             ClaraError: there is no such folder, or its header is not ours.
         """
-        folder = Path(path)
-        if not (folder / HEADER).is_file() and (folder / IN_RUN / HEADER).is_file():
-            folder = folder / IN_RUN
+        folder = locate(path)
         header = folder / HEADER
         if not header.is_file():
             raise ClaraError(f"{setting}: {folder} is no adapter folder (it has no {HEADER})")
@@ -125,6 +123,13 @@ class AdapterFolder:
     def has(self, adapter: str) -> bool:
         """Whether the folder holds ``adapter``."""
         return adapter in self.adapters
+
+
+def locate(path: str | Path) -> Path:
+    """The adapter folder at ``path``, or inside it where that is a run folder; ``path`` where there is neither."""
+    folder = Path(path)
+    inside = folder / IN_RUN
+    return inside if not (folder / HEADER).is_file() and (inside / HEADER).is_file() else folder
 
 
 def _known_adapters(names: Sequence[str]) -> tuple[str, ...]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Literal
 
 from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER, LoraSettings
-from clara_lightning.backbone.folder import HEADER, AdapterFolder
+from clara_lightning.backbone.folder import HEADER, AdapterFolder, locate
+from clara_lightning.backbone.inheritance import inherit_backbone, inherit_memory
 from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.backbone.memory import MemoryConfig
+from clara_lightning.backbone.quantization import is_quantized
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.errors import ClaraError
 
@@ -99,7 +100,7 @@ def read_plan(settings: Mapping[str, Any]) -> Plan:
     return Plan(
         task=task,
         backbone=_backbone(parent, model),
-        memory=parent.memory if parent else _memory(model),
+        memory=inherit_memory(parent, model, resize=bool(model.get("resize"))),
         lora=parent.lora if parent else _made(LoraSettings, model.get("lora")),
         prompt=parent.prompt if parent else _made(PromptTemplate, model.get("prompt")),
         adapters=adapters,
@@ -135,26 +136,24 @@ def _task(settings: Mapping[str, Any]) -> Task:
 def _parent(init_from: str | None) -> tuple[AdapterFolder | None, list[str]]:
     if not init_from:
         return None, []
-    if (Path(init_from) / HEADER).is_file():
+    if (locate(init_from) / HEADER).is_file():
         return AdapterFolder.open(init_from, setting="model.init_args.init_from"), []
     return None, [f"{init_from} is not there yet: memory, LoRA and prompt as configured here, or their defaults"]
 
 
 def _backbone(parent: AdapterFolder | None, model: Mapping[str, Any]) -> BackboneConfig:
-    given: BackboneConfig = _made(BackboneConfig, model.get("backbone"))
-    if given.name is None and parent is not None:
-        return replace(given, name=parent.backbone["name"], revision=given.revision or parent.backbone["revision"])
+    given: BackboneConfig = inherit_backbone(parent, _made(BackboneConfig, model.get("backbone")))
+    if is_quantized(given.quantization):
+        raise ClaraError(
+            f"model.init_args.backbone.quantization {given.quantization}: clara estimate does not know packed weights; "
+            "with none it gives an upper bound"
+        )
     if given.name is None and model.get("init_from"):
         raise ClaraError(
             f"model.init_args.backbone.name is required, since model.init_args.init_from ({model['init_from']}) "
             "is not there yet to name it: add a file of configs/backbone"
         )
     return given
-
-
-def _memory(model: Mapping[str, Any]) -> MemoryConfig:
-    names = {"tokens": "memory_tokens", "document_tokens": "document_tokens", "kind": "memory"}
-    return MemoryConfig(**{key: model[name] for key, name in names.items() if model.get(name) is not None})
 
 
 def _made(kind: Any, given: Any) -> Any:

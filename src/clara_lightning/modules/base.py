@@ -19,11 +19,11 @@ from torch.optim.lr_scheduler import LambdaLR
 from clara_lightning.backbone.adapters import LoraSettings, adapter_parameters
 from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.folder import AdapterFolder, RetrievalConfig, load_adapters, save_adapters
+from clara_lightning.backbone.inheritance import inherit, inherit_backbone, inherit_memory
 from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
 from clara_lightning.backbone.memory import MemoryKind
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.errors import ClaraError
-from clara_lightning.modules.inheritance import inherit, inherit_backbone, inherit_memory
 from clara_lightning.modules.overview import as_table, settings_in_effect, without_effect
 from clara_lightning.modules.refusals import refuse_low_precision, refuse_packed_shards, refuse_sharding
 from clara_lightning.modules.schedule import ScheduleConfig, share_of_peak
@@ -81,7 +81,7 @@ class ClaraModule(LightningModule, ABC):
     ) -> None:
         super().__init__()
         self.parent = AdapterFolder.open(init_from, setting="model.init_args.init_from") if init_from else None
-        given = {"tokens": memory_tokens, "document_tokens": document_tokens, "kind": memory}
+        given = {"memory_tokens": memory_tokens, "document_tokens": document_tokens, "memory": memory}
         self.resize = resize
         self.memory_config = inherit_memory(self.parent, given, resize=resize)
         self.lora = inherit(self.parent and self.parent.lora, lora, LoraSettings(), "lora")

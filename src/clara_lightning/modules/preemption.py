@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 class Preemption(Callback):
     """On SIGTERM or SIGUSR1 in ``clara fit``: end the optimizer step in work, write ``last.ckpt``, exit with 143.
 
-    ``--ckpt_path last`` then goes on at the next step. One process that gets the signal is enough: before each step
-    ends, all of them agree. Lightning's own handlers are replaced while training runs: for SIGTERM it leaves without
+    ``--ckpt_path last`` then goes on at the next step. One process that gets the signal is enough: after each step
+    all of them compare. Lightning's own handlers are replaced while training runs: for SIGTERM it leaves without
     saving, and for SLURM's signal it saves in the middle of whatever runs.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,15 +11,21 @@ from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.backbone.memory import MemoryConfig
 from clara_lightning.errors import ClaraError
 
+NAMES = {"tokens": "memory_tokens", "document_tokens": "document_tokens", "kind": "memory"}  # the stages' settings
 
-def inherit_memory(parent: AdapterFolder | None, given: dict[str, Any], *, resize: bool) -> MemoryConfig:
+
+def inherit_memory(parent: AdapterFolder | None, given: Mapping[str, Any], *, resize: bool) -> MemoryConfig:
     """The parent's memory where there is a parent; what is given must agree, unless it is to be resized.
+
+    Args:
+        parent: where the stage starts from.
+        given: settings of a stage by name, None where they are left open.
+        resize: let the numbers of tokens differ.
 
     Raises:
         ClaraError: it does not.
     """
-    settings = {"tokens": "memory_tokens", "document_tokens": "document_tokens", "kind": "memory"}
-    chosen = {key: value for key, value in given.items() if value is not None}
+    chosen = {key: given[name] for key, name in NAMES.items() if given.get(name) is not None}
     if parent is None:
         return MemoryConfig(**chosen)
     for key, value in chosen.items():
@@ -26,7 +33,7 @@ def inherit_memory(parent: AdapterFolder | None, given: dict[str, Any], *, resiz
         if value != own and not (resize and key != "kind"):
             mend = "" if key == "kind" else "; model.init_args.resize true adapts them"
             raise ClaraError(
-                f"model.init_args.{settings[key]} is {value}, but the adapters in {parent.path} were trained with "
+                f"model.init_args.{NAMES[key]} is {value}, but the adapters in {parent.path} were trained with "
                 f"{own}{mend}"
             )
     return replace(parent.memory, **chosen)
