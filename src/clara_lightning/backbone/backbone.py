@@ -82,7 +82,7 @@ class ClaraBackbone(nn.Module):
         memory: kind and size of the memory.
         lora: settings of every adapter.
         prompt: the words around background and question.
-        adapters: which adapters exist; ``compressor`` and ``query_reasoner`` each have memory tokens of their own.
+        adapters: which adapters exist; all but ``generator`` have memory tokens of their own.
         gradient_checkpointing: recompute activations in the backward pass.
     """
 
@@ -111,8 +111,8 @@ class ClaraBackbone(nn.Module):
         self.heads = nn.ModuleDict(
             {
                 name: MemoryHead(memory, embedding_mean_D=mean_D, embedding_std_D=std_D, vocab_size=vocab_size)
-                for name in (COMPRESSOR, QUERY_REASONER)
-                if name in self.adapters
+                for name in self.adapters
+                if name != GENERATOR
             }
         )
         self._layers = lora_layers(self.lm)
@@ -221,6 +221,13 @@ class ClaraBackbone(nn.Module):
     def count_cut(self, texts: Sequence[str]) -> int:
         """How many texts are longer than the document length, so that their tail is not read."""
         return sum(len(row) > self.memory_config.document_tokens for row in self._token_rows(texts))
+
+    def rarest_tokens(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Ids of each text's L rarest tokens, in their order: those that memory of kind ``anchors`` is anchored in."""
+        tokens, head = self.tokenize(texts), self.head(COMPRESSOR)
+        positions_NL, filled_NL = head.anchors(tokens.ids_NT, tokens.ordinary_NT)
+        ids_NL = tokens.ids_NT.gather(1, positions_NL)
+        return [tuple(ids[filled].tolist()) for ids, filled in zip(ids_NL, filled_NL, strict=True)]
 
     def read(self, texts: Sequence[str], *, adapter: str) -> Compressed:
         """Read texts followed by memory tokens, through the trunk alone (no LM head).

@@ -37,6 +37,7 @@ from clara_lightning.objectives.scores import ScoreName
 FORMAT = 1
 HEADER = "clara.yaml"
 MEMORY_FILE = "memory_tokens.safetensors"
+WEIGHTS_FILE = "adapter_model.safetensors"
 TOKENS = "tokens_LD"
 IN_RUN = "adapters"  # where a run folder keeps its adapter folder
 
@@ -244,7 +245,7 @@ def _save_adapter(
     if isinstance(settings.target_modules, set):
         settings.target_modules = sorted(settings.target_modules)  # a set has another order in each process
     settings.save_pretrained(str(folder))
-    save_file(tensors, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
+    save_file(tensors, str(folder / WEIGHTS_FILE), metadata={"format": "pt"})
 
 
 def _swap(working: Path, target: Path) -> None:
@@ -259,14 +260,19 @@ def _swap(working: Path, target: Path) -> None:
 
 
 def load_adapters(
-    backbone: ClaraBackbone, folder: AdapterFolder, *, names: Sequence[str], setting: str, resize: bool = False
+    backbone: ClaraBackbone,
+    folder: AdapterFolder,
+    *,
+    names: Mapping[str, str] | Sequence[str],
+    setting: str,
+    resize: bool = False,
 ) -> None:
     """Load adapters and their memory tokens from ``folder`` into ``backbone``.
 
     Args:
         backbone: a fresh backbone with these adapters.
         folder: where to load from.
-        names: which adapters.
+        names: which adapters; a mapping gives the name in the backbone for each name in the folder.
         setting: what an error names.
         resize: take over as many memory tokens as both have; further ones stay as they were made.
 
@@ -280,27 +286,32 @@ def load_adapters(
                 f"{setting}: {folder.path} was trained on another backbone: {key} {found.get(key)}, here {wanted[key]}"
             )
     heads = _load_tensors(folder.path / MEMORY_FILE)
-    for name in names:
-        if not folder.has(name):
-            raise ClaraError(f"{setting}: {folder.path} holds no adapter {name!r}, only {', '.join(folder.adapters)}")
-        tensors = _load_tensors(folder.path / name / "adapter_model.safetensors")
-        try:
-            result: Any = set_peft_model_state_dict(backbone.lm, tensors, adapter_name=name)
-        except RuntimeError as error:  # a tensor of another shape
-            raise ClaraError(f"{setting}: {folder.path}/{name} does not fit: {' '.join(str(error).split())}") from error
-        missing = [key for key in result.missing_keys if f".{name}." in key]
-        if missing or result.unexpected_keys:
-            key = [*missing, *result.unexpected_keys][0]
-            raise ClaraError(f"{setting}: {folder.path}/{name} does not fit the adapter's settings (first: {key})")
-        if name in backbone.heads:
+    targets = names if isinstance(names, Mapping) else {name: name for name in names}
+    for name, target in targets.items():
+        _load_adapter(backbone, folder, name, target, setting=setting)
+        if target in backbone.heads:
             own = {key.removeprefix(f"{name}."): value for key, value in heads.items() if key.startswith(f"{name}.")}
             if resize and TOKENS in own:
-                own[TOKENS] = _resized(own[TOKENS], backbone.head(name).tokens_LD.detach())
+                own[TOKENS] = _resized(own[TOKENS], backbone.head(target).tokens_LD.detach())
             try:
-                backbone.heads[name].load_state_dict(own)
+                backbone.heads[target].load_state_dict(own)
             except RuntimeError as error:
                 reason = " ".join(str(error).split())
                 raise ClaraError(f"{setting}: {folder.path / MEMORY_FILE} does not fit {name}: {reason}") from error
+
+
+def _load_adapter(backbone: ClaraBackbone, folder: AdapterFolder, name: str, target: str, *, setting: str) -> None:
+    if not folder.has(name):
+        raise ClaraError(f"{setting}: {folder.path} holds no adapter {name!r}, only {', '.join(folder.adapters)}")
+    tensors = _load_tensors(folder.path / name / WEIGHTS_FILE)
+    try:
+        result: Any = set_peft_model_state_dict(backbone.lm, tensors, adapter_name=target)
+    except RuntimeError as error:  # a tensor of another shape
+        raise ClaraError(f"{setting}: {folder.path}/{name} does not fit: {' '.join(str(error).split())}") from error
+    missing = [key for key in result.missing_keys if f".{target}." in key]
+    if missing or result.unexpected_keys:
+        key = [*missing, *result.unexpected_keys][0]
+        raise ClaraError(f"{setting}: {folder.path}/{name} does not fit the adapter's settings (first: {key})")
 
 
 def _resized(found_LD: Tensor, fresh_LD: Tensor) -> Tensor:
@@ -318,13 +329,18 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def build_from_folder(
-    folder: AdapterFolder, *, backbone: BackboneConfig | None = None, setting: str = "--adapters"
+    folder: AdapterFolder,
+    *,
+    backbone: BackboneConfig | None = None,
+    reasoners: Mapping[str, AdapterFolder] | None = None,
+    setting: str = "--adapters",
 ) -> ClaraBackbone:
     """The backbone that an adapter folder names, with all its adapters loaded: ready to compress and answer.
 
     Args:
         folder: an opened folder.
         backbone: settings other than the name (dtype, attention); its name, where given, replaces the folder's.
+        reasoners: query reasoners of other folders, to be loaded beside it under names of their own.
         setting: what an error names.
     """
     config = backbone or BackboneConfig()
@@ -333,12 +349,30 @@ def build_from_folder(
         name=config.name or folder.backbone["name"],
         revision=config.revision or folder.backbone["revision"],
     )
+    others = reasoners or {}
     model, tokenizer = load_pretrained(config)
     result = ClaraBackbone(
-        model, tokenizer, memory=folder.memory, lora=folder.lora, prompt=folder.prompt, adapters=folder.adapters
+        model,
+        tokenizer,
+        memory=folder.memory,
+        lora=folder.lora,
+        prompt=folder.prompt,
+        adapters=(*folder.adapters, *others),
     )
     load_adapters(result, folder, names=folder.adapters, setting=setting)
+    for name, other in others.items():
+        load_adapters(result, other, names={QUERY_REASONER: name}, setting=f"--reasoner {name}")
     return result.eval().requires_grad_(False)
+
+
+def weights_sha256(folder: AdapterFolder) -> str:
+    """sha256 over the weights of all adapters and memory tokens of a folder, as they lie on disk."""
+    digest = hashlib.sha256()
+    for path in [folder.path / MEMORY_FILE, *(folder.path / name / WEIGHTS_FILE for name in folder.adapters)]:
+        if not path.is_file():
+            raise ClaraError(f"{path}: missing from the adapter folder")
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def reasoner_of(folder: AdapterFolder) -> str:

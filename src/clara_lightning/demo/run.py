@@ -29,6 +29,8 @@ from clara_lightning.errors import ClaraError
 QUESTIONS = 40
 PASSAGES = 600
 STAMPS = "stamps"
+BEFORE = "before"  # the search of stage 1's adapters, as a retriever beside that of stage 3
+CONDITIONS = ("retrieved_memory", "bm25_memory", "backbone_none", "backbone_gold_tokens", "backbone_bm25_text")
 FAST = {"size": 80, "steps": 2, "questions": 4}
 
 
@@ -159,8 +161,10 @@ def _stages(folders: DemoFolders, *, fast: bool) -> list[Stage]:
             (
                 *("evaluate", "--adapters", str(folders.joint / "adapters"), "--store", store),
                 *("--data", str(data / "qa_val.jsonl"), "--limit", limit, "--batch-size", "16"),
-                *("--max-new-tokens", "12", "--out", str(folders.report)),
+                *("--reasoner", f"{BEFORE}={folders.compressor / 'adapters'}", "--dense", "none"),
+                *("--conditions", ",".join(CONDITIONS), "--max-new-tokens", "12", "--out", str(folders.report)),
             ),
+            resumes=True,
         ),
     ]
 

@@ -11,7 +11,7 @@ from clara_lightning.backbone.loading import (
     PACKAGE_SCHEME,
     BackboneConfig,
     converted_folder,
-    package_file,
+    package_path,
     quiet_transformers,
     resolve_dtype,
 )
@@ -36,12 +36,13 @@ def find_architecture(backbone: BackboneConfig) -> Architecture:
     name = backbone.name
     if not name:
         raise ClaraError("model.init_args.backbone.name is required: a hub id, a folder or a .gguf file")
-    if name.startswith(PACKAGE_SCHEME) or name.endswith(".gguf"):
-        return _of_gguf(name, backbone)
+    path = package_path(name) if name.startswith(PACKAGE_SCHEME) else Path(name).expanduser()
+    if path.suffix == ".gguf":
+        return _of_gguf(name, path, backbone)
     shared = {"revision": backbone.revision, "trust_remote_code": backbone.trust_remote_code}
-    if Path(name).expanduser().is_dir():
-        return _load(str(Path(name).expanduser()), f"config.json of the folder {name}", name, shared)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+    if path.is_dir():
+        return _load(str(path), f"config.json of the folder {name}", name, shared)
+    if name.startswith((".", "/", "~", PACKAGE_SCHEME)) or name.count("/") > 1:
         raise ClaraError(f"model.init_args.backbone.name: no such folder: {name}")
     try:
         return _load(name, "the hub's cache", name, shared | {"local_files_only": True})
@@ -51,8 +52,7 @@ def find_architecture(backbone: BackboneConfig) -> Architecture:
     return _load(name, "the hub", name, shared)
 
 
-def _of_gguf(name: str, backbone: BackboneConfig) -> Architecture:
-    path = package_file(name) if name.startswith(PACKAGE_SCHEME) else Path(name).expanduser()
+def _of_gguf(name: str, path: Path, backbone: BackboneConfig) -> Architecture:
     if not path.is_file():
         raise ClaraError(f"model.init_args.backbone.name: no such file: {name}")
     source = f"header of {path.name}"

@@ -1,175 +1,122 @@
-"""What stands in the background of a question: the conditions that an evaluation compares.
+"""What stands in the background of a question, and who reads it: the conditions that an evaluation compares.
 
-Shapes: X documents in all prompts of a batch, L memory tokens, D hidden size.
-
-Every condition uses the same words, the same generator and the same questions; only the background differs.
+Every condition asks the same questions in the same words; only the background and the reader differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
 
-import torch
-from torch import Tensor
-
-from clara_lightning.backbone.backbone import ClaraBackbone
-from clara_lightning.corpus.store import LatentStore
-from clara_lightning.data.prompts import MEMORY, Background
-from clara_lightning.data.records import Question
 from clara_lightning.errors import ClaraError
+from clara_lightning.evaluation.corpus import Asked
+from clara_lightning.evaluation.results import ConditionInfo
+from clara_lightning.evaluation.retrievers import Ranking
 
-Condition = Literal["none", "another", "gold_memory", "gold_text", "retrieved_memory"]
-CONDITIONS: tuple[Condition, ...] = ("none", "another", "gold_memory", "gold_text", "retrieved_memory")
-LABELS = {
-    "none": "no memory",
-    "another": "another document's memory",
-    "gold_memory": "gold memory",
-    "gold_text": "gold text",
-    "retrieved_memory": "retrieved memory",
+CLARA = "clara"
+ALWAYS = ("none", "another", "gold_memory", "gold_text")
+
+GENERATOR, BACKBONE = "generator", "backbone"
+
+_FIXED = {
+    "none": ConditionInfo("no memory", GENERATOR, "none", "none"),
+    "another": ConditionInfo("another document's memory", GENERATOR, "another", "memory"),
+    "gold_memory": ConditionInfo("gold memory", GENERATOR, "gold", "memory"),
+    "gold_text": ConditionInfo("gold text", GENERATOR, "gold", "text"),
+    "retrieved_memory": ConditionInfo("retrieved memory", GENERATOR, "retrieved", "memory", CLARA),
+    "oracle_memory": ConditionInfo("retrieved memory, gold injected", GENERATOR, "oracle", "memory", CLARA),
+    "retrieved_text": ConditionInfo("retrieved text", GENERATOR, "retrieved", "text", CLARA),
+    "backbone_none": ConditionInfo("backbone alone, closed book", BACKBONE, "none", "none"),
+    "backbone_gold_text": ConditionInfo("backbone alone, gold text", BACKBONE, "gold", "text"),
+    "backbone_gold_tokens": ConditionInfo("backbone alone, rarest gold tokens", BACKBONE, "gold", "tokens"),
+    "backbone_retrieved_text": ConditionInfo("backbone alone, retrieved text", BACKBONE, "retrieved", "text", CLARA),
 }
 
 
-class Library(Protocol):
-    """The documents that questions are answered from: a store, or each question's own passages.
-
-    Documents are named by keys: rows of the store, or ``(question number, passage number)``.
-    """
-
-    def gold(self, number: int) -> list[object]:
-        """Keys of the gold documents of the question with this number."""
-        ...
-
-    def text(self, key: object) -> str:
-        """What the compressor reads of a document."""
-        ...
-
-    def memory(self, keys: Sequence[object]) -> Tensor:
-        """Memory of documents ``(X, L, D)``."""
-        ...
-
-
-class StoreLibrary:
-    """A store; gold documents are those of ``Question.gold_document_ids``.
-
-    Args:
-        store: the corpus.
-        questions: the questions, in order.
-        source: the questions' file, for errors.
-    """
-
-    def __init__(self, store: LatentStore, questions: Sequence[Question], *, source: str) -> None:
-        self.store = store
-        self._gold: list[list[object]] = []
-        for question in questions:
-            if not question.gold_document_ids:
-                raise ClaraError(
-                    f"{source}: question {question.id!r}: gold_ids: missing, but gold memory and Recall need them"
-                )
-            self._gold.append(
-                list(store.rows_of(question.gold_document_ids, source=f"{source}: question {question.id!r}: gold_ids"))
-            )
-
-    def gold(self, number: int) -> list[object]:
-        """See :class:`Library`."""
-        return self._gold[number]
-
-    def text(self, key: object) -> str:
-        """See :class:`Library`."""
-        assert isinstance(key, int)
-        return self.store.documents([key])[0].content
-
-    def memory(self, keys: Sequence[object]) -> Tensor:
-        """See :class:`Library`."""
-        return self.store.memory([key for key in keys if isinstance(key, int)])
-
-
-class PassageLibrary:
-    """Each question's own passages, compressed on the spot.
-
-    Args:
-        backbone: compresses.
-        questions: the questions, in order.
-        source: the questions' file, for errors.
-    """
-
-    def __init__(self, backbone: ClaraBackbone, questions: Sequence[Question], *, source: str) -> None:
-        self.backbone = backbone
-        self.questions = questions
-        self._memory: dict[str, Tensor] = {}
-        for question in questions:
-            if not any(passage.gold for passage in question.passages):
-                raise ClaraError(
-                    f"{source}: question {question.id!r}: passages: none is gold, but gold memory and Recall need one "
-                    "(or give --store and gold_ids)"
-                )
-
-    def gold(self, number: int) -> list[object]:
-        """See :class:`Library`."""
-        return [(number, place) for place, passage in enumerate(self.questions[number].passages) if passage.gold]
-
-    def text(self, key: object) -> str:
-        """See :class:`Library`."""
-        assert isinstance(key, tuple)
-        number, place = key
-        return self.questions[number].passages[place].content
-
-    @torch.no_grad()
-    def memory(self, keys: Sequence[object]) -> Tensor:
-        """See :class:`Library`; each distinct text is compressed once."""
-        texts = [self.text(key) for key in keys]
-        new = sorted({text for text in texts if text not in self._memory}, key=len)
-        for start in range(0, len(new), 16):
-            part = new[start : start + 16]
-            self._memory.update(zip(part, self.backbone.compress(part).cpu(), strict=True))
-        return torch.stack([self._memory[text] for text in texts])
-
-
 @dataclass(frozen=True)
-class Filled:
-    """The background of one question under one condition.
+class Given:
+    """The documents of one question under one condition.
 
     Attributes:
-        background: for the prompt.
-        keys: documents whose memory goes into the slots.
+        rows: of the corpus, in the order in which they are read.
+        scores: of the retriever; ``None`` where nothing was retrieved.
     """
 
-    background: tuple[Background, ...]
-    keys: tuple[object, ...] = ()
+    rows: tuple[int, ...] = ()
+    scores: tuple[float, ...] | None = None
 
 
-def fill(condition: Condition, number: int, *, library: Library, total: int, retrieved: Sequence[object]) -> Filled:
-    """The background of a question.
+def possible_conditions(retrievers: Mapping[str, str], *, whole_corpus: bool) -> dict[str, ConditionInfo]:
+    """All conditions that can be measured, in the order of the table.
 
     Args:
-        condition: which.
-        number: of the question.
-        library: where the documents are.
-        total: number of questions; ``another`` takes the gold documents of the next question that shares none.
-        retrieved: keys of the documents that retrieval found, best first.
+        retrievers: labels by name; without ``clara`` nothing is retrieved. Every other one gives two conditions more:
+            its documents' memory for the generator, and their text for the backbone alone.
+        whole_corpus: whether the whole corpus is searched. Else retrieval chooses among candidates that hold the gold
+            documents, so that injecting them changes nothing.
     """
-    if condition == "none":
-        return Filled(())
-    gold = library.gold(number)
-    if condition == "gold_text":
-        return Filled(tuple(library.text(key) for key in gold))
-    keys = {"gold_memory": gold, "retrieved_memory": list(retrieved)}.get(condition)
-    if keys is None:
-        keys = _another(number, library=library, total=total)
-    return Filled((MEMORY,) * len(keys), tuple(keys))
+    possible = {
+        name: info
+        for name, info in _FIXED.items()
+        if (info.retriever is None or info.retriever in retrievers) and (whole_corpus or info.documents != "oracle")
+    }
+    for name, label in retrievers.items():
+        if name != CLARA:
+            possible[f"{name}_memory"] = ConditionInfo(
+                f"memory of what {label} finds", GENERATOR, "retrieved", "memory", name
+            )
+            possible[f"backbone_{name}_text"] = ConditionInfo(
+                f"backbone alone, text of what {label} finds", BACKBONE, "retrieved", "text", name
+            )
+    order = sorted(possible, key=lambda name: (name not in ALWAYS, possible[name].reader == BACKBONE))
+    return {name: possible[name] for name in order}
 
 
-def _another(number: int, *, library: Library, total: int) -> list[object]:
-    """As many documents as the question has gold ones, none of them gold for it, from the questions that follow."""
-    own = library.gold(number)
-    texts = {library.text(key) for key in own}
-    found: list[object] = []
-    for step in range(1, total):
-        for key in library.gold((number + step) % total):
-            if library.text(key) not in texts:
-                texts.add(library.text(key))
-                found.append(key)
-            if len(found) == len(own):
-                return found
-    raise ClaraError("--data: every question has the same gold documents, so there is no other document's memory")
+def choose_conditions(wanted: Iterable[str] | None, possible: Mapping[str, ConditionInfo]) -> dict[str, ConditionInfo]:
+    """The four that are always measured, and those wanted, in the order of the table.
+
+    Args:
+        wanted: names; ``None`` for all.
+        possible: see :func:`possible_conditions`.
+
+    Raises:
+        ClaraError: a name is unknown, or cannot be measured on this data.
+    """
+    names = list(possible) if wanted is None else list(wanted)
+    for name in names:
+        if name in _FIXED and name not in possible:
+            needed = "--store" if _FIXED[name].documents == "oracle" else "--store or --candidates"
+            raise ClaraError(f"--conditions: {name} cannot be measured on this data without {needed}")
+        if name not in possible:
+            raise ClaraError(f"--conditions: no condition {name!r}, there are {', '.join(possible)}")
+    return {name: info for name, info in possible.items() if name in {*ALWAYS, *names}}
+
+
+def give(
+    info: ConditionInfo,
+    asked: Sequence[Asked],
+    *,
+    lent: Sequence[tuple[int, ...]],
+    normal: Mapping[str, Sequence[Ranking]],
+    oracle: Mapping[str, Sequence[Ranking]],
+    top_k: int,
+) -> list[Given]:
+    """The documents of each question under a condition.
+
+    Args:
+        info: the condition.
+        asked: the questions.
+        lent: another question's gold documents for each question.
+        normal: rankings by retriever, of the whole corpus where there is a store, else of the candidates.
+        oracle: rankings of the candidates, which hold the gold documents.
+        top_k: documents that a retriever gives.
+    """
+    if info.documents == "none":
+        return [Given()] * len(asked)
+    if info.documents == "another":
+        return [Given(rows) for rows in lent]
+    if info.documents == "gold":
+        return [Given(one.gold) for one in asked]
+    rankings = oracle if info.documents == "oracle" else normal
+    best = [ranking.top(top_k) for ranking in rankings[str(info.retriever)]]
+    return [Given(ranking.rows, ranking.scores) for ranking in best]

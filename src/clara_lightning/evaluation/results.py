@@ -1,77 +1,221 @@
-"""The figures of an evaluation, as plain data."""
+"""The figures of an evaluation, as plain data, and the records that they are made of."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from clara_lightning.evaluation.conditions import Condition
+Figures = dict[str, "Figure"]
 
 
 @dataclass(frozen=True)
-class AnswerFigures:
-    """Answers under one condition: means over questions in [0, 1]; cross-entropy in nats per answer token."""
+class Figure:
+    """A figure over all questions, with its bootstrap 95 % interval; ``nan`` where it cannot be measured."""
 
-    em: float
-    f1: float
-    cover_em: float
-    cross_entropy: float
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
-class RetrievalFigures:
-    """Recall at some ranks, and the mean reciprocal rank of the first gold document."""
+class ConditionInfo:
+    """What a condition of the answers' table is.
 
-    recall: dict[int, float]
-    mrr: float
+    Attributes:
+        label: for people.
+        reader: ``generator`` (the trained adapter) or ``backbone`` (the language model without adapters).
+        documents: ``none``, ``another``, ``gold``, ``retrieved`` or ``oracle`` (retrieved, gold among the candidates).
+        form: ``none``, ``memory``, ``text``, or ``tokens`` (the rarest ones, as many as memory tokens).
+        retriever: who found the documents, where they were retrieved.
+    """
+
+    label: str
+    reader: str
+    documents: str
+    form: str
+    retriever: str | None = None
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One generated answer."""
+    """One question under one condition: a line of ``predictions.jsonl``.
+
+    Attributes:
+        id: of the question.
+        condition: its name.
+        question: the question.
+        answers: every answer that counts as right.
+        prediction: what was generated.
+        documents: ids of the documents in the background, with their scores where they were retrieved, best first.
+        gold: ids of the gold documents.
+        em, f1, cover_em: scores of the answer in [0, 1].
+        words: words of the answer, after normalisation.
+        nll: negative log-likelihood of the first right answer, summed over its tokens, in nats.
+        answer_tokens: their number.
+        input_positions: of the prompt, without the answer.
+        background_positions: of these, the documents' part: memory tokens, or tokens of text.
+        document_tokens: tokens of the documents, each up to the compressor's limit: what the background stands for.
+    """
 
     id: str
-    condition: Condition
+    condition: str
     question: str
-    references: tuple[str, ...]
-    answer: str
+    answers: tuple[str, ...]
+    prediction: str
+    documents: tuple[tuple[str, float | None], ...]
+    gold: tuple[str, ...]
+    em: float
+    f1: float
+    cover_em: float
+    words: int
+    nll: float
+    answer_tokens: int
+    input_positions: int
+    background_positions: int
+    document_tokens: int
+
+
+@dataclass(frozen=True)
+class RankedQuestion:
+    """One question's ranking by one retriever: a line of ``rankings.jsonl``.
+
+    Attributes:
+        id: of the question.
+        scale: ``corpus`` (everything was searched) or ``candidates`` (the question's candidates were ranked).
+        retriever: its name.
+        documents: ids and scores of the best documents, best first.
+        gold: ids of the gold documents.
+        gold_ranks: their ranks from 1, in the order of ``gold``; ``None`` for one that is not in the ranking.
+        ranked: length of the whole ranking.
+    """
+
+    id: str
+    scale: str
+    retriever: str
+    documents: tuple[tuple[str, float], ...]
+    gold: tuple[str, ...]
+    gold_ranks: tuple[int | None, ...]
+    ranked: int
+
+
+@dataclass(frozen=True)
+class Paraphrased:
+    """One document said in other words under one condition: a line of ``paraphrases.jsonl``."""
+
+    id: str
+    condition: str
+    reference: str
+    prediction: str
+    rouge_l: float
+    words: int
 
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that ``results.json`` holds.
+    """Everything that ``results.json`` holds: the same for the same adapters, data, settings and seed.
 
     Attributes:
         settings: what was measured, and how.
-        stage: that made the adapters.
-        fingerprint: of the compressor.
+        adapters: stage, fingerprint, backbone, kind and size of the memory, compression rate.
         questions: how many.
-        documents: in the store, or ``None`` where each question brought its own.
-        answers: figures by condition.
-        information_retained: (CE none - CE gold memory) / (CE none - CE gold text).
-        retrieval: figures by system; empty where there was nothing to choose from.
-        documents_cut: gold documents longer than the compressor's limit; neither memory nor text holds their tail.
-        seconds: of the whole evaluation.
+        documents: in the corpus.
+        corpus: ``store``, or ``passages`` of the questions' file.
+        conditions: of the answers' table, in its order.
+        answers: by condition: ``em``, ``f1``, ``cover_em``, ``cross_entropy`` (nats per answer token),
+            ``information_retained`` (between the same reader without a document and with its text), ``words``,
+            ``input_positions``, ``background_positions``, ``compression_rate`` (document tokens per background
+            position).
+        retrieval: by scale and retriever: ``recall@k``, ``precision@k``, ``ndcg@k``, ``mrr``, ``map``,
+            ``distinct_share``, ``top_share``, ``selection_entropy``, and ``score_entropy`` of cosines.
+        recall_curves: by scale and retriever: Recall@k for k = 1, 2, ...
+        losses: by condition that retrieves, shares of the questions: ``retrieved`` (all gold documents are in the
+            background) or ``missed``, then ``answered`` (cover-EM) or ``wrong``; as ``retrieved_answered``.
+        paraphrases: by condition: ``rouge_l`` and ``words``.
+        retrievers: their labels.
+        notes: what was cut, left out or not measured, and why.
     """
 
     settings: dict[str, Any]
-    stage: str
-    fingerprint: str
+    adapters: dict[str, Any]
     questions: int
-    documents: int | None
-    answers: dict[Condition, AnswerFigures]
-    information_retained: float
-    retrieval: dict[str, RetrievalFigures]
-    documents_cut: int
-    seconds: float
+    documents: int
+    corpus: str
+    conditions: dict[str, ConditionInfo]
+    answers: dict[str, Figures]
+    retrieval: dict[str, dict[str, Figures]]
+    recall_curves: dict[str, dict[str, list[float]]]
+    losses: dict[str, dict[str, float]]
+    paraphrases: dict[str, Figures] = field(default_factory=dict)
+    retrievers: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON, which has no ``nan``: what could not be measured is ``null``."""
-        return {name: _finite(value) for name, value in asdict(self).items()}
+        return {name: finite(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Results:
+        """The way back; ``null`` becomes ``nan``."""
+        return cls(
+            **values
+            | {
+                "conditions": {name: ConditionInfo(**info) for name, info in values["conditions"].items()},
+                "answers": {name: _figures(each) for name, each in values["answers"].items()},
+                "retrieval": {
+                    scale: {name: _figures(each) for name, each in systems.items()}
+                    for scale, systems in values["retrieval"].items()
+                },
+                "paraphrases": {name: _figures(each) for name, each in values["paraphrases"].items()},
+            }
+        )
 
 
-def _finite(value: Any) -> Any:
+@dataclass(frozen=True)
+class StepCost:
+    """What one kind of work took.
+
+    Attributes:
+        items: how often it was done: questions, or documents for ``compress``.
+        milliseconds: for each item, on average.
+        peak_bytes: most memory of the process (on CUDA: of the device) during it; ``None`` where that is not known.
+    """
+
+    items: int
+    milliseconds: float
+    peak_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Costs:
+    """``cost.json``: what differs from run to run, and is kept apart from the results for that reason.
+
+    Attributes:
+        device: where it ran.
+        processes: how many.
+        seconds: of the whole evaluation in this process, after a resume of its last part.
+        steps: by kind of work: ``compress``, ``search:RETRIEVER``, ``answer:CONDITION`` (generation alone).
+        bytes_per_document: ``memory`` as stored, ``text`` as UTF-8.
+    """
+
+    device: str
+    processes: int
+    seconds: float
+    steps: dict[str, StepCost]
+    bytes_per_document: dict[str, float]
+
+
+def _figures(values: dict[str, dict[str, float | None]]) -> Figures:
+    return {
+        name: Figure(**{part: math.nan if value is None else value for part, value in each.items()})
+        for name, each in values.items()
+    }
+
+
+def finite(value: Any) -> Any:
+    """A value of plain data with ``None`` in the place of every ``nan`` and infinity."""
     if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
+        return {name: finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,245 +1,190 @@
-"""``clara evaluate``: answers under the conditions, retrieval beside BM25, and the report folder."""
+"""``clara evaluate``: answers under the conditions, retrieval beside its baselines, costs, and the report folder."""
 
 from __future__ import annotations
 
-import logging
+import hashlib
+import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from itertools import chain
+from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import track
+from torch import Tensor
 
-from clara_lightning.backbone.backbone import ClaraBackbone
-from clara_lightning.backbone.folder import AdapterFolder, build_from_folder, reasoner_of
-from clara_lightning.backbone.loading import BackboneConfig
-from clara_lightning.corpus.store import LatentStore
-from clara_lightning.data.readers import read_questions
-from clara_lightning.data.records import Question
-from clara_lightning.errors import ClaraError
-from clara_lightning.evaluation.conditions import (
-    CONDITIONS,
-    Condition,
-    Filled,
-    Library,
-    PassageLibrary,
-    StoreLibrary,
-    fill,
-)
-from clara_lightning.evaluation.report import write_report
-from clara_lightning.evaluation.results import AnswerFigures, Prediction, Results
-from clara_lightning.evaluation.retrieval import (
-    Ranking,
-    bm25_rank_passages,
-    bm25_rank_store,
-    rank_passages,
-    rank_store,
-    retrieval_figures,
-)
+from clara_lightning.backbone.folder import weights_sha256
+from clara_lightning.backbone.loading import resolve_dtype
+from clara_lightning.evaluation.answering import Answerer, Paraphraser
+from clara_lightning.evaluation.conditions import choose_conditions, give, possible_conditions
+from clara_lightning.evaluation.corpus import PassageCorpus, others_gold
+from clara_lightning.evaluation.costs import Meter
+from clara_lightning.evaluation.processes import Processes
+from clara_lightning.evaluation.ranking import Rankings, rank_all
+from clara_lightning.evaluation.report.write import write_report
+from clara_lightning.evaluation.results import ConditionInfo, Costs, Paraphrased, Prediction, Results
+from clara_lightning.evaluation.settings import EvaluationSettings
+from clara_lightning.evaluation.setup import Inputs, Prepared, prepare
+from clara_lightning.evaluation.summary import Records, summarize
+from clara_lightning.evaluation.work import Journal, Work
 from clara_lightning.inference.pipeline import usable_device
-from clara_lightning.objectives.losses import information_retained
-from clara_lightning.objectives.metrics import AnswerScores
 
-RANKS = 100
-
-log = logging.getLogger(__name__)
+SAMPLE = 16  # documents of a store that are compressed once more, to see what that costs
 
 
-@dataclass(frozen=True)
-class EvaluationSettings:
-    """What to measure.
-
-    Args:
-        adapters: adapter folder.
-        data: questions with answers and gold documents.
-        out: folder of the report.
-        store: store that ``gold_ids`` point into; without it each question's own passages are used.
-        top_k: documents per question; by default as trained.
-        limit: only the first so many questions.
-        batch_size: questions per forward pass.
-        max_new_tokens: length of an answer at most.
-        skip_bad_rows: unreadable rows allowed.
-        backbone: settings of the backbone other than the folder's.
-        device: where to run.
-    """
-
-    adapters: str
-    data: str
-    out: str
-    store: str | None = None
-    top_k: int | None = None
-    limit: int | None = None
-    batch_size: int = 8
-    max_new_tokens: int = 32
-    skip_bad_rows: int = 0
-    backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    device: str | None = None
-
-
-def evaluate_folder(settings: EvaluationSettings) -> Results:
+def evaluate_folder(settings: EvaluationSettings) -> tuple[Results, Costs]:
     """Measure an adapter folder and write the report.
+
+    A run that was interrupted goes on where it was; several processes share the batches, and the first one writes.
 
     Raises:
         ClaraError: a folder or file is missing or wrong; nothing is written then.
     """
     started = time.monotonic()
-    for name in ("top_k", "limit", "batch_size", "max_new_tokens"):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise ClaraError(f"--{name.replace('_', '-')} must be >= 1, got {value}")
-    out = _report_folder(settings.out)
-    folder = AdapterFolder.open(settings.adapters)
-    questions = list(read_questions(settings.data, skip_bad_rows=settings.skip_bad_rows))[: settings.limit]
-    if not questions:
-        raise ClaraError(f"{settings.data}: holds no questions")
-    store = LatentStore.open(settings.store) if settings.store else None
-    if store is not None:
-        store.require(fingerprint=folder.fingerprint, memory_tokens=folder.memory.tokens)
-    top_k = settings.top_k or folder.retrieval.top_k
-    _check_top_k(top_k, store, questions, given=settings.top_k is not None)
-    backbone = build_from_folder(folder, backbone=settings.backbone).to(usable_device(settings.device))
-    library: Library = (
-        StoreLibrary(store, questions, source=settings.data)
-        if store is not None
-        else PassageLibrary(backbone, questions, source=settings.data)
+    out = settings.report_folder()
+    inputs = Inputs.read(settings)
+    processes = Processes.join()
+    prepared = prepare(settings, inputs, device=processes.device(usable_device(settings.device)))
+    questionnaire = Questionnaire.plan(settings, inputs, prepared)
+    work = Work(Journal(out, _identity(settings, inputs), processes), processes)
+    meter = Meter(prepared.backbone.device)
+    _compress(prepared, work, meter, batch_size=2 * settings.batch_size)
+    rankings = rank_all(
+        prepared.retrievers,
+        prepared.asked,
+        whole_corpus=inputs.store is not None,
+        work=work,
+        meter=meter,
+        batch_size=settings.batch_size,
     )
-    rankings = _rank(backbone, folder, library, store, questions, batch_size=settings.batch_size)
-    figures, predictions = _answers(backbone, library, questions, rankings, top_k=top_k, settings=settings)
-    results = Results(
-        settings={"adapters": settings.adapters, "data": settings.data, "store": settings.store, "top_k": top_k},
-        stage=folder.stage,
-        fingerprint=folder.fingerprint,
-        questions=len(questions),
-        documents=len(store) if store is not None else None,
-        answers=figures,
-        information_retained=_retained(figures),
-        retrieval={
-            name: retrieval_figures(ranking, library, cutoffs=sorted({1, 5, top_k}))
-            for name, ranking in rankings.items()
+    predictions = questionnaire.answer(settings, prepared, rankings, work, meter)
+    paraphrases = _paraphrases(settings, inputs, prepared, work)
+    records = Records(questionnaire.conditions, predictions, rankings, paraphrases)
+    results, ranked = summarize(settings, inputs, prepared, records, top_k=questionnaire.top_k)
+    costs = _costs(inputs, prepared, meter, processes, seconds=time.monotonic() - started)
+    if processes.leads:
+        write_report(out, results, costs, list(chain(*predictions.values())), ranked, paraphrases)
+        work.journal.remove()
+    processes.leave()
+    return results, costs
+
+
+@dataclass(frozen=True)
+class Questionnaire:
+    """What is asked under which conditions.
+
+    Attributes:
+        numbers: of the questions that have an answer; the others are searched for alone.
+        conditions: none where no question has an answer.
+        lent: another question's gold documents for each of them.
+        top_k: documents that a retriever gives.
+    """
+
+    numbers: Sequence[int]
+    conditions: dict[str, ConditionInfo]
+    lent: Sequence[tuple[int, ...]]
+    top_k: int
+
+    @classmethod
+    def plan(cls, settings: EvaluationSettings, inputs: Inputs, prepared: Prepared) -> Questionnaire:
+        """Choose the conditions.
+
+        Raises:
+            ClaraError: a condition cannot be measured on this data, or no other document can be lent.
+        """
+        labels = {name: retriever.label for name, retriever in prepared.retrievers.items()}
+        possible = possible_conditions(labels, whole_corpus=inputs.store is not None)
+        conditions = choose_conditions(settings.conditions, possible)
+        numbers = [number for number, one in enumerate(prepared.asked) if one.question.answers]
+        top_k = settings.top_k or inputs.folder.retrieval.top_k
+        if not numbers:
+            return cls(numbers, {}, [], top_k)
+        asked = [prepared.asked[number] for number in numbers]
+        return cls(numbers, conditions, others_gold(asked, prepared.corpus, seed=settings.seed), top_k)
+
+    def answer(
+        self, settings: EvaluationSettings, prepared: Prepared, rankings: Rankings, work: Work, meter: Meter
+    ) -> dict[str, list[Prediction]]:
+        """Predictions by condition."""
+        asked = [prepared.asked[number] for number in self.numbers]
+        answerer = Answerer(
+            prepared.backbone,
+            prepared.corpus,
+            asked,
+            work=work,
+            meter=meter,
+            batch_size=settings.batch_size,
+            max_new_tokens=settings.max_new_tokens,
+        )
+        normal, oracle = (
+            {name: [found[number] for number in self.numbers] for name, found in scale.items()}
+            for scale in (rankings.normal, rankings.candidates)
+        )
+        return {
+            name: answerer.answer(
+                name, info, give(info, asked, lent=self.lent, normal=normal, oracle=oracle, top_k=self.top_k)
+            )
+            for name, info in self.conditions.items()
+        }
+
+
+def _compress(prepared: Prepared, work: Work, meter: Meter, *, batch_size: int) -> None:
+    """Make the memory of the passages that will be read; of a store, that of a few documents, for the clock alone."""
+    corpus = prepared.corpus
+    needed = sorted({row for one in prepared.asked for row in (*one.gold, *one.candidates)})
+
+    def compress(rows: Sequence[int]) -> Tensor:
+        with meter.measure("compress", items=len(rows)), torch.no_grad():
+            return prepared.backbone.compress([document.content for document in corpus.documents(rows)]).cpu()
+
+    if isinstance(corpus, PassageCorpus):
+        batches = corpus.batches(needed, batch_size=batch_size)
+        for rows, memory_NLD in zip(batches, work.spread("compress", batches, compress), strict=True):
+            corpus.keep(rows, memory_NLD)
+    else:
+        compress(needed[:SAMPLE])
+
+
+def _paraphrases(settings: EvaluationSettings, inputs: Inputs, prepared: Prepared, work: Work) -> list[Paraphrased]:
+    if not inputs.paraphrases:
+        return []
+    return Paraphraser(
+        prepared.backbone,
+        inputs.paraphrases,
+        work=work,
+        batch_size=settings.batch_size,
+        max_new_tokens=4 * settings.max_new_tokens,
+    ).paraphrase()
+
+
+def _costs(inputs: Inputs, prepared: Prepared, meter: Meter, processes: Processes, *, seconds: float) -> Costs:
+    memory, store = inputs.folder.memory, inputs.store
+    width = store.memory_shape[1] if store is not None else prepared.backbone.hidden_size
+    text_bytes = sum(len(document.content.encode()) for document in prepared.corpus.documents(prepared.gold_rows))
+    return Costs(
+        device=str(prepared.backbone.device),
+        processes=processes.size,
+        seconds=round(seconds, 1),
+        steps=meter.steps(),
+        bytes_per_document={
+            "memory": float(memory.tokens * width * torch.bfloat16.itemsize),
+            "text": text_bytes / len(prepared.gold_rows),
         },
-        documents_cut=backbone.count_cut(
-            sorted({library.text(key) for number in range(len(questions)) for key in library.gold(number)})
-        ),
-        seconds=round(time.monotonic() - started, 1),
     )
-    write_report(out, results, predictions)
-    return results
 
 
-def _report_folder(path: str) -> Path:
-    out = Path(path)
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "results.json").is_file())):
-        raise ClaraError(f"--out: {out} is there and no report: choose another folder")
-    return out
-
-
-def _check_top_k(top_k: int, store: LatentStore | None, questions: Sequence[Question], *, given: bool) -> None:
-    most = len(store) if store is not None else min(len(question.passages) for question in questions)
-    if given and top_k > most:
-        what = "documents of the store" if store is not None else "candidates of a question"
-        raise ClaraError(f"--top-k must be <= {most}, the {what}, got {top_k}")
-
-
-def _rank(
-    backbone: ClaraBackbone,
-    folder: AdapterFolder,
-    library: Library,
-    store: LatentStore | None,
-    questions: Sequence[Question],
-    *,
-    batch_size: int,
-) -> dict[str, Ranking]:
-    """Rankings by name; none where no question has a choice of passages."""
-    reasoner = reasoner_of(folder)
-    if store is not None:
-        trained = rank_store(
-            backbone,
-            store,
-            questions,
-            reasoner=reasoner,
-            retrieval=folder.retrieval,
-            depth=RANKS,
-            batch_size=batch_size,
-        )
-        return {"clara": trained, "bm25": bm25_rank_store(store, questions, depth=RANKS)}
-    if all(len(question.passages) < 2 for question in questions):
-        return {}
-    trained = rank_passages(backbone, library, questions, reasoner=reasoner, retrieval=folder.retrieval)
-    return {"clara": trained, "bm25": bm25_rank_passages(questions)}
-
-
-def _answers(
-    backbone: ClaraBackbone,
-    library: Library,
-    questions: Sequence[Question],
-    rankings: dict[str, Ranking],
-    *,
-    top_k: int,
-    settings: EvaluationSettings,
-) -> tuple[dict[Condition, AnswerFigures], list[Prediction]]:
-    """Figures of each condition, and every single answer."""
-    conditions = [name for name in CONDITIONS if name != "retrieved_memory" or "clara" in rankings]
-    figures: dict[Condition, AnswerFigures] = {}
-    predictions: list[Prediction] = []
-    console = Console(stderr=True)
-    for condition in conditions:
-        filled = [
-            fill(
-                condition,
-                number,
-                library=library,
-                total=len(questions),
-                retrieved=rankings["clara"].keys[number][:top_k] if condition == "retrieved_memory" else (),
-            )
-            for number in range(len(questions))
-        ]
-        scores, total, count = AnswerScores(), 0.0, 0
-        starts = range(0, len(questions), settings.batch_size)
-        for start in track(list(starts), description=f"{condition:<16}", console=console, transient=True):
-            part = slice(start, start + settings.batch_size)
-            texts, loss_sum, tokens = _answer_batch(backbone, library, questions[part], filled[part], settings)
-            scores.update(texts, [question.answers for question in questions[part]])
-            total, count = total + loss_sum, count + tokens
-            predictions.extend(
-                Prediction(question.id, condition, question.question, question.answers, text)
-                for question, text in zip(questions[part], texts, strict=True)
-            )
-        means = {name: float(value) for name, value in scores.compute().items()}
-        figures[condition] = AnswerFigures(**means, cross_entropy=total / count)
-    return figures, predictions
-
-
-@torch.no_grad()
-def _answer_batch(
-    backbone: ClaraBackbone,
-    library: Library,
-    questions: Sequence[Question],
-    filled: Sequence[Filled],
-    settings: EvaluationSettings,
-) -> tuple[list[str], float, int]:
-    """Generated answers, and the cross-entropy of the reference: its sum and its tokens."""
-    keys = [key for one in filled for key in one.keys]
-    memory = library.memory(keys).to(backbone.device) if keys else None
-    asks = [
-        backbone.prompts.ask(question.question, one.background, answer=question.answers[0])
-        for question, one in zip(questions, filled, strict=True)
-    ]
-    loss = backbone.answer_loss(asks, memory)
-    texts = backbone.generate(
-        [backbone.prompts.ask(q.question, one.background) for q, one in zip(questions, filled, strict=True)],
-        memory,
-        max_new_tokens=settings.max_new_tokens,
-    )
-    return texts, float(loss.sum_B.sum()), int(loss.tokens_B.sum())
-
-
-def _retained(figures: dict[Condition, AnswerFigures]) -> float:
-    return float(
-        information_retained(
-            ce_none=figures["none"].cross_entropy,
-            ce_memory=figures["gold_memory"].cross_entropy,
-            ce_text=figures["gold_text"].cross_entropy,
-        )
-    )
+def _identity(settings: EvaluationSettings, inputs: Inputs) -> dict[str, Any]:
+    """Everything that the result of a batch depends on."""
+    read = [*map(asdict, inputs.all_questions), *map(asdict, inputs.paraphrases)]
+    left_out = ("out", "device", "backbone")
+    store = inputs.store
+    return {
+        "version": version("clara-lightning"),
+        "settings": {name: value for name, value in asdict(settings).items() if name not in left_out},
+        "weights": [weights_sha256(folder) for folder in (inputs.folder, *inputs.reasoners.values())],
+        "backbone": [settings.backbone.name or inputs.folder.backbone["name"], str(settings.backbone.revision)],
+        "dtype": str(resolve_dtype(settings.backbone.dtype)),
+        "data": hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest(),
+        "store": None if store is None else asdict(store.manifest),
+    }

@@ -119,3 +119,21 @@ def _best(prediction: str, *, references: Sequence[str], score: Callable[[str, s
         raise ClaraError("answers must hold at least one reference answer, got none")
     ours = normalize_answer(prediction)
     return max(score(ours, normalize_answer(reference)) for reference in references)
+
+
+def rouge_l(prediction: str, *, reference: str) -> float:
+    """ROUGE-L (Lin 2004): F-measure of the longest common subsequence of words, in [0, 1], by torchmetrics.
+
+    Words are runs of ASCII letters and digits, in lower case, as torchmetrics and the original script split them.
+
+    Args:
+        prediction: what was generated.
+        reference: the text it should say.
+
+    Example:
+        >>> round(rouge_l("the cat sat", reference="the cat lay there"), 3)
+        0.571
+    """
+    from torchmetrics.functional.text import rouge_score  # takes a second, and only paraphrases need it
+
+    return float(rouge_score(prediction, reference, rouge_keys="rougeL")["rougeL_fmeasure"])

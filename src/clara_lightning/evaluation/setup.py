@@ -1,0 +1,175 @@
+"""Everything that an evaluation needs, read and checked: backbone, corpus, questions, retrievers."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from clara_lightning.backbone.adapters import COMPRESSOR, QUERY_REASONER
+from clara_lightning.backbone.backbone import ClaraBackbone
+from clara_lightning.backbone.folder import AdapterFolder, build_from_folder, reasoner_of
+from clara_lightning.backbone.loading import PACKAGE_SCHEME
+from clara_lightning.corpus.index import open_index
+from clara_lightning.corpus.store import LatentStore
+from clara_lightning.data.readers import read_questions, read_scp
+from clara_lightning.data.records import Question, SCPExample
+from clara_lightning.errors import ClaraError
+from clara_lightning.evaluation.conditions import CLARA
+from clara_lightning.evaluation.corpus import Asked, Corpus, PassageCorpus, ask_passages, ask_store, draw_questions
+from clara_lightning.evaluation.retrievers import BM25, DEFAULT_DENSE, DenseRetriever, LatentRetriever, Retriever
+from clara_lightning.evaluation.settings import BM25_NAME, DENSE_NAME, OFF, EvaluationSettings, open_reasoners
+
+DENSE_LIMIT = 50_000
+"""Documents up to which the dense retriever runs without being asked for: it embeds them anew in each evaluation."""
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is read from files, before any weights.
+
+    Attributes:
+        folder: the adapters.
+        reasoners: other query reasoners by name.
+        store: the store, where there is one.
+        all_questions: of the file.
+        questions: those that are asked.
+        paraphrases: documents to say in other words.
+    """
+
+    folder: AdapterFolder
+    reasoners: Mapping[str, AdapterFolder]
+    store: LatentStore | None
+    all_questions: Sequence[Question]
+    questions: Sequence[Question]
+    paraphrases: Sequence[SCPExample]
+
+    @classmethod
+    def read(cls, settings: EvaluationSettings) -> Inputs:
+        """Read and check.
+
+        Raises:
+            ClaraError: a folder or a file is missing or wrong, or they do not belong together.
+        """
+        folder = AdapterFolder.open(settings.adapters)
+        reasoners = open_reasoners(settings, folder)
+        store = LatentStore.open(settings.store) if settings.store else None
+        if store is not None:
+            store.require(fingerprint=folder.fingerprint, memory_tokens=folder.memory.tokens)
+        questions = list(read_questions(settings.data, skip_bad_rows=settings.skip_bad_rows))
+        if not questions:
+            raise ClaraError(f"{settings.data}: holds no questions")
+        _refuse_twice(questions, settings.data)
+        drawn = draw_questions(questions, limit=settings.limit, seed=settings.seed)
+        return cls(folder, reasoners, store, questions, drawn, _paraphrases(settings))
+
+
+def _refuse_twice(questions: Sequence[Question], source: str) -> None:
+    seen: set[str] = set()
+    for question in questions:
+        if question.id in seen:
+            raise ClaraError(f"{source}: id: {question.id!r} is the id of two questions, and figures are kept by id")
+        seen.add(question.id)
+
+
+def _paraphrases(settings: EvaluationSettings) -> list[SCPExample]:
+    if settings.paraphrases is None:
+        return []
+    rows = [row for row in read_scp(settings.paraphrases, skip_bad_rows=settings.skip_bad_rows) if row.paraphrase]
+    if len(rows) < 2:
+        raise ClaraError(f"{settings.paraphrases}: {len(rows)} rows have a paraphrase, and at least two are needed")
+    return rows[: settings.limit]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the measuring works with.
+
+    Attributes:
+        backbone: with all adapters.
+        corpus: the documents.
+        asked: the questions, with their gold documents and candidates.
+        retrievers: by name; none where there is nothing to choose from.
+        notes: what was left out, and why.
+    """
+
+    backbone: ClaraBackbone
+    corpus: Corpus
+    asked: list[Asked]
+    retrievers: dict[str, Retriever]
+    notes: list[str]
+
+    @property
+    def gold_rows(self) -> list[int]:
+        """Rows of all gold documents, each once."""
+        return sorted({row for one in self.asked for row in one.gold})
+
+
+def prepare(settings: EvaluationSettings, inputs: Inputs, *, device: str) -> Prepared:
+    """Load the backbone, and find gold documents, candidates and retrievers.
+
+    Raises:
+        ClaraError: the questions do not suit the corpus, or a setting does not.
+    """
+    kept = {name: other for name, other in inputs.reasoners.items() if other.has(QUERY_REASONER)}
+    backbone = build_from_folder(inputs.folder, backbone=settings.backbone, reasoners=kept).to(device)
+    corpus: Corpus = inputs.store or PassageCorpus(inputs.all_questions)
+    texts = [document.content for document in corpus.documents(range(len(corpus)))]
+    if not texts:
+        raise ClaraError(f"{settings.data}: passages: no question has any (give --store and gold_ids)")
+    bm25 = BM25(texts)
+    asked = _ask(settings, inputs, corpus, bm25)
+    if inputs.store is None and all(len(one.candidates) < 2 for one in asked):
+        note = (
+            "nothing was retrieved: each question has one passage alone (--candidates N mines others, or give --store)"
+        )
+        return Prepared(backbone, corpus, asked, {}, [note])
+    _check_top_k(settings, asked, inputs.store)
+    retrievers: dict[str, Retriever] = {CLARA: _latent(backbone, corpus, inputs, inputs.folder, "", "CLaRa")}
+    for name, other in inputs.reasoners.items():
+        retrievers[name] = _latent(backbone, corpus, inputs, other, name, name)
+    retrievers[BM25_NAME] = bm25
+    dense, notes = _dense(settings, texts, device=device)
+    return Prepared(backbone, corpus, asked, retrievers | dense, notes)
+
+
+def _ask(settings: EvaluationSettings, inputs: Inputs, corpus: Corpus, bm25: BM25) -> list[Asked]:
+    options = {"num_candidates": settings.num_candidates, "source": settings.data}
+    if inputs.store is not None:
+        return ask_store(inputs.questions, inputs.store, mine=bm25.mine, **options)  # type: ignore[arg-type]
+    assert isinstance(corpus, PassageCorpus)
+    return ask_passages(inputs.questions, corpus, mine=bm25.mine, **options)  # type: ignore[arg-type]
+
+
+def _check_top_k(settings: EvaluationSettings, asked: Sequence[Asked], store: LatentStore | None) -> None:
+    most = len(store) if store is not None else min(len(one.candidates) for one in asked)
+    if settings.top_k is not None and settings.top_k > most:
+        what = "documents of the store" if store is not None else "candidates of a question"
+        raise ClaraError(f"--top-k must be <= {most}, the {what}, got {settings.top_k}")
+
+
+def _latent(
+    backbone: ClaraBackbone, corpus: Corpus, inputs: Inputs, folder: AdapterFolder, name: str, label: str
+) -> LatentRetriever:
+    """A retriever by the trained score of a folder; its query reasoner has the name ``name`` in the backbone."""
+    reasoner = (name or QUERY_REASONER) if folder.has(QUERY_REASONER) else COMPRESSOR
+    assert name or reasoner == reasoner_of(inputs.folder)
+    index = None if inputs.store is None else open_index(inputs.store, score=folder.retrieval.score)
+    return LatentRetriever(backbone, corpus, index, reasoner=reasoner, score=folder.retrieval.score, label=label)
+
+
+def _dense(
+    settings: EvaluationSettings, texts: Sequence[str], *, device: str
+) -> tuple[dict[str, Retriever], list[str]]:
+    """The dense retriever, or why there is none."""
+    if settings.dense == OFF:
+        return {}, []
+    if settings.dense is None:
+        package = DEFAULT_DENSE.removeprefix(PACKAGE_SCHEME).partition("/")[0]
+        needed = [name for name in (package, "sentence_transformers") if importlib.util.find_spec(name) is None]
+        if needed:
+            return {}, [
+                f"no dense retriever: {', '.join(needed)} is not installed (pip install clara-lightning[dense])"
+            ]
+        if len(texts) > DENSE_LIMIT:
+            return {}, [f"no dense retriever: it would embed {len(texts)} documents (--dense NAME does)"]
+    return {DENSE_NAME: DenseRetriever(settings.dense or DEFAULT_DENSE, texts, device=device)}, []
