@@ -104,20 +104,6 @@ def parse_row(content: bytes | Mapping[str, Any], *, expected: str) -> Mapping[s
     return as_object(value, "the row")
 
 
-def read_object(name: str) -> Mapping[str, Any]:
-    """The JSON object that a file is as a whole.
-
-    Raises:
-        ClaraError: the file cannot be read, or is no JSON object.
-    """
-    with readable(name):
-        content = Path(name).read_bytes()
-    try:
-        return parse_row(content.removeprefix(_BYTE_ORDER_MARK), expected="a JSON object")
-    except RowError as error:
-        raise ClaraError(f"{name}: {error}") from error
-
-
 def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON value")
 

@@ -13,7 +13,7 @@ from clara_lightning.data.records import Document
 @pytest.fixture
 def folder(write: Any, tmp_path: Path) -> Path:
     write("notes/b.txt", "# no heading here\r\n\r\nOne two three.")
-    write("notes/a/deep.md", "```\n# a comment\n```\n\n## Deep water ##\n\nFour five six. Seven eight.")
+    write("notes/a/deep.md", "```\n# a comment\n```\n\n## Deep C# ##\n\nFour five six. Seven eight.")
     write("notes/a/plain.MD", "No heading.")
     return tmp_path / "notes"
 
@@ -22,9 +22,9 @@ def test_files_become_passages_in_the_order_of_their_paths(folder: Path, convert
     documents, counts = convert("text", folder, "--max-words", 6)
 
     assert documents == [
-        Document("a/deep.md#1", "```\n# a comment\n```", "Deep water", {"source": "a/deep.md"}),
-        Document("a/deep.md#2", "## Deep water ##", "Deep water", {"source": "a/deep.md"}),
-        Document("a/deep.md#3", "Four five six. Seven eight.", "Deep water", {"source": "a/deep.md"}),
+        Document("a/deep.md#1", "```\n# a comment\n```", "Deep C#", {"source": "a/deep.md"}),
+        Document("a/deep.md#2", "## Deep C# ##", "Deep C#", {"source": "a/deep.md"}),
+        Document("a/deep.md#3", "Four five six. Seven eight.", "Deep C#", {"source": "a/deep.md"}),
         Document("a/plain.MD#1", "No heading.", "plain", {"source": "a/plain.MD"}),
         Document("b.txt#1", "# no heading here", "b", {"source": "b.txt"}),
         Document("b.txt#2", "One two three.", "b", {"source": "b.txt"}),

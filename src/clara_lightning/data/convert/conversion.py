@@ -42,20 +42,17 @@ class Conversion:
         Raises:
             ClaraError: a row is bad, beyond the number that may be.
         """
-        num_rows = num_good = 0
+        counts = self.counts
 
-        def counted_rows() -> Iterator[tuple[int, bytes | Row]]:
-            nonlocal num_rows
+        def rows() -> Iterator[tuple[int, bytes | Row]]:
             for row in source.rows:
-                num_rows += 1
+                counts.rows_in += 1
+                counts.left_out["bad rows"] += 1  # until it is converted
                 yield row
 
-        def counted(row: Row, number: int) -> Iterable[Made]:
-            nonlocal num_good
-            records = convert(row, number)
-            num_good += 1
-            return records
+        def converted(row: Row, number: int) -> Iterable[Made]:
+            made = convert(row, number)
+            counts.left_out["bad rows"] -= 1
+            return made
 
-        yield from convert_rows(replace(source, rows=counted_rows()), counted, skip_bad_rows=self.skip_bad_rows)
-        self.counts.rows_in += num_rows
-        self.counts.left_out["bad rows"] += num_rows - num_good
+        return convert_rows(replace(source, rows=rows()), converted, skip_bad_rows=self.skip_bad_rows)

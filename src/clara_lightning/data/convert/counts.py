@@ -54,9 +54,7 @@ class Counts:
 
     def to_json(self) -> dict[str, Any]:
         """All figures, as JSON holds them."""
-        kinds = ("documents", "questions", "examples", "passages", "gold")
-        figures = {name: getattr(self, name) for name in ("rows_in", "rows_out", *kinds)}
-        return figures | {"left_out": self._left_out()}
+        return {"rows_in": self.rows_in, "rows_out": self.rows_out, **self._written(), "left_out": self._left_out()}
 
     def sentence(self) -> str:
         """All figures that are not zero, on one line.
@@ -65,11 +63,11 @@ class Counts:
             >>> Counts(rows_in=3, questions=2, passages=20, gold=4, left_out=Counter({"bad rows": 1})).sentence()
             '3 rows in, 2 rows out: questions 2, passages 20, gold 4; left out: bad rows 1'
         """
-        kinds = {name: getattr(self, name) for name in ("documents", "questions", "examples", "passages", "gold")}
-        return (
-            f"{self.rows_in:,} rows in, {self.rows_out:,} rows out: {_listed(kinds)}; "
-            f"left out: {_listed(self._left_out())}"
-        )
+        written, left_out = _listed(self._written()), _listed(self._left_out())
+        return f"{self.rows_in:,} rows in, {self.rows_out:,} rows out: {written}; left out: {left_out}"
+
+    def _written(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in ("documents", "questions", "examples", "passages", "gold")}
 
     def _left_out(self) -> dict[str, int]:
         return {what: count for what, count in self.left_out.items() if count}

@@ -9,16 +9,17 @@ Source: the files of https://rajpurkar.github.io/SQuAD-explorer/.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from codecs import BOM_UTF8
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from pathlib import Path
 
 from clara_lightning.data import fields
 from clara_lightning.data.convert.conversion import Conversion, Row
 from clara_lightning.data.convert.counts import Counts
 from clara_lightning.data.fields import RowError
 from clara_lightning.data.records import Passage, Question
-from clara_lightning.data.rows import RowSource, read_object
+from clara_lightning.data.rows import RowSource, parse_row, readable
 from clara_lightning.errors import ClaraError
 
 
@@ -28,21 +29,23 @@ def squad(conversion: Conversion) -> Iterator[Question]:
     The file is held as a whole: the largest that is published has 42 MB.
     """
     name = conversion.source
-    rows = enumerate(_flat_rows(read_object(name), name), start=1)
-    source = RowSource(name, "{name}: question {number}", rows)
+    with readable(name):
+        content = Path(name).read_bytes()
+    source = RowSource(name, "{name}: question {number}", enumerate(_flat_rows(content, name), start=1))
     return conversion.records(source, partial(_questions, counts=conversion.counts))
 
 
-def _flat_rows(file: Mapping[str, Any], name: str) -> Iterator[Row]:
+def _flat_rows(content: bytes, name: str) -> Iterator[Row]:
     """Every question with its paragraph, its article's title, and where it stands in the file."""
     try:
+        file = parse_row(content.removeprefix(BOM_UTF8), expected="a JSON object")
         for article, where in _objects(file, "data"):
             title = fields.title_at(article, prefix=where)
             for paragraph, place in _objects(article, "paragraphs", where):
                 context = fields.text_at(paragraph, "context", prefix=place)
                 for qa, prefix in _objects(paragraph, "qas", place):
                     yield {"qa": qa, "prefix": prefix, "context": context, "title": title}
-    except RowError as error:  # of an article or a paragraph: there is no one question to skip
+    except RowError as error:  # of the file, an article or a paragraph: there is no one question to skip
         raise ClaraError(f"{name}: {error}") from error
 
 

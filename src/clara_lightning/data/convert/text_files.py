@@ -18,7 +18,7 @@ from clara_lightning.data.rows import RowSource, readable
 from clara_lightning.errors import ClaraError
 
 _MARKDOWN, _PLAIN = ".md", ".txt"
-_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(?P<text>.*?)[ \t]*#*[ \t]*")
+_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(?P<text>.*?)([ \t]+#+)?[ \t]*")
 _FENCE = re.compile(r" {0,3}(```|~~~)")
 
 
