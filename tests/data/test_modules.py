@@ -188,6 +188,14 @@ def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
         QADataModule(train=str(tmp_path / "empty.jsonl")).setup("fit")
 
 
+@pytest.mark.parametrize("module", [SCPDataModule, InstructDataModule, QADataModule])
+@pytest.mark.parametrize("option", ["train", "val"])
+def test_a_question_without_answers_is_refused_before_training(tmp_path: Path, module: Any, option: str) -> None:
+    good, bad = write(tmp_path / "good.jsonl", [qa_row(0)]), write(tmp_path / "qa.jsonl", [qa_row(1) | {"answers": []}])
+    with pytest.raises(ClaraError, match=r"qa\.jsonl:1: answers: question 'q1' has none: .* not learned from$"):
+        module(**({"train": good, "val": good} | {option: bad})).setup("fit")
+
+
 def test_bad_rows_are_refused_unless_they_are_allowed(tmp_path: Path) -> None:
     path = write(tmp_path / "qa.jsonl", [qa_row(0), {"id": "q1"}])
     with pytest.raises(ClaraError, match=r"qa\.jsonl:2"):

@@ -21,6 +21,8 @@ DOCUMENT: dict[str, Any] = {"id": "d1", "text": "Paris is the capital of France.
 QUESTION: dict[str, Any] = {"id": "q1", "question": "Capital of France?", "answers": ["Paris", "Paris, France"]}
 SCP: dict[str, Any] = {"id": "s1", "document": "Paris.", "pairs": [{"question": "Q?", "answer": "A", "kind": "simple"}]}
 GOLD: dict[str, Any] = {"text": "Paris is a city.", "gold": True}
+UNSEARCHABLE = "empty list, and neither gold_ids nor a gold passage that could be searched for"
+UNANSWERED = "answers: question 'q1' has none: it can be searched for, not learned from"
 
 
 def write_lines(folder: Path, *rows: Any) -> Path:
@@ -79,6 +81,15 @@ def test_a_question_keeps_answers_passages_and_gold_ids(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("gold", [{"gold_ids": ["d1"]}, {"passages": [GOLD]}], ids=["ids", "passage"])
+def test_a_question_that_can_be_searched_for_needs_no_answer(tmp_path: Path, gold: dict[str, Any]) -> None:
+    path = write_lines(tmp_path, QUESTION | {"answers": []} | gold)
+
+    assert [question.answers for question in read_questions(path)] == [()]
+    assert refusal(read_questions, path, require_answers=True) == f"data.jsonl:1: {UNANSWERED}"
+    assert refusal(read_scp, path) == f"data.jsonl:1: {UNANSWERED}"
+
+
 def test_an_scp_row_keeps_pairs_paraphrase_and_teacher(tmp_path: Path) -> None:
     pairs = [{"question": "Q?", "answer": "A", "kind": "complex"}, {"question": "R?", "answer": "B"}]
 
@@ -133,7 +144,7 @@ def test_an_empty_file_holds_nothing(tmp_path: Path) -> None:
         (b'{"id": "d2", "text": "caf\xe9"}', "not UTF-8: byte 0xe9 at column 26"),
         ('{"id": "d2", "text": "t", "metadata": {"x": NaN}}', "not JSON that can be read: NaN is no JSON value"),
         ('{"id": "d2", "text": "\\ud800"}', r"half of a surrogate pair ('\ud800') is no character"),
-        ([1, 2], "the line: expected an object, got a list ([1, 2])"),
+        ([1, 2], "the row: expected an object, got a list ([1, 2])"),
         ({"text": "t"}, "id: missing"),
         ({"id": "d2"}, "text: missing"),
         ({"id": "d2", "text": None}, "text: missing"),
@@ -162,7 +173,8 @@ def test_json_that_python_cannot_hold_is_refused_as_a_bad_line(tmp_path: Path, b
         ({"question": "  "}, "question: empty"),
         ({"question": ["a", "b"]}, "question: expected a string, got a list (['a', 'b'])"),
         ({"answers": None}, "answers: missing"),
-        ({"answers": []}, "answers: empty list"),
+        ({"answers": []}, f"answers: {UNSEARCHABLE}"),
+        ({"answers": [], "passages": [GOLD | {"gold": False}]}, f"answers: {UNSEARCHABLE}"),
         ({"answers": "Paris"}, "answers: expected a list, got a string ('Paris')"),
         ({"answers": ["Paris", ""]}, "answers[1]: empty"),
         ({"answers": [None]}, "answers[0]: expected a string, got null"),

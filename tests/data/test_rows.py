@@ -43,6 +43,28 @@ def test_json_lines_are_read_plain_and_compressed(tmp_path: Path, name: str) -> 
     assert list(read_documents(tmp_path / name)) == DOCUMENTS
 
 
+def test_a_json_file_may_be_one_list(tmp_path: Path) -> None:
+    (tmp_path / "data.json").write_bytes(b"\xef\xbb\xbf\n" + json.dumps(ROWS, indent=1).encode())
+
+    assert list(read_documents(tmp_path / "data.json")) == DOCUMENTS
+
+
+@pytest.mark.parametrize(
+    ("bad", "problem"),
+    [
+        ('{"id":\n "c" "d"}', r"not a JSON object: Expecting ',' delimiter at line 2, column 6$"),
+        ("7", r"the row: expected an object, got a number \(7\)$"),
+        ('{"id": "c"}', r"text: missing$"),
+    ],
+)
+def test_a_bad_element_of_a_list_is_one_bad_row(tmp_path: Path, bad: str, problem: str) -> None:
+    (tmp_path / "data.json").write_text(f"[{json.dumps(ROWS[0])},\n{bad},\n{json.dumps(ROWS[1])}]")
+
+    with pytest.raises(ClaraError, match=rf"data\.json: row 2: {problem}"):
+        list(read_documents(tmp_path / "data.json"))
+    assert list(read_documents(tmp_path / "data.json", skip_bad_rows=1)) == DOCUMENTS
+
+
 def test_a_parquet_file_is_read(parquet: Path) -> None:
     assert list(read_documents(str(parquet))) == DOCUMENTS
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from clara_lightning.data.readers import read_documents, read_questions, read_scp
 from clara_lightning.data.records import Document, Passage, QAPair, Question, SCPExample
-from clara_lightning.data.writers import write_jsonl
+from clara_lightning.data.writers import write_folder, write_jsonl
 from clara_lightning.errors import ClaraError
 
 ONE = Document("a", "text")
@@ -31,10 +31,10 @@ questions = st.builds(
     Question,
     texts,
     texts,
-    st.lists(texts, min_size=1, max_size=3).map(tuple),
+    st.lists(texts, max_size=3).map(tuple),
     st.lists(passages, max_size=3).map(tuple),
     st.lists(texts, max_size=3).map(tuple),
-)
+).filter(lambda question: bool(question.answers or question.gold_document_ids))
 pairs = st.lists(st.builds(QAPair, texts, texts, st.sampled_from(["simple", "complex"])), max_size=3).map(tuple)
 examples = st.builds(SCPExample, texts, texts, pairs, st.none() | texts, st.none() | texts).filter(
     lambda example: bool(example.pairs) or example.paraphrase is not None
@@ -127,3 +127,27 @@ def test_a_folder_in_the_files_place_is_one_line(tmp_path: Path) -> None:
 def test_a_name_that_could_not_be_read_again_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ClaraError, match=r"data\.txt: expected a name that ends in \.jsonl$"):
         write_jsonl(tmp_path / "data.txt", [ONE])
+
+
+def test_a_folder_gets_its_files_and_keeps_the_others(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "note.txt").write_text("mine")
+    write_folder(tmp_path / "out", {"a.jsonl": [Document("a", "old")]})
+
+    write_folder(tmp_path / "out", {"a.jsonl": [ONE], "b.jsonl": [ONE, ONE]})
+
+    lengths = {path.name: len(path.read_text().splitlines()) for path in (tmp_path / "out").iterdir()}
+    assert lengths == {"note.txt": 1, "a.jsonl": 1, "b.jsonl": 2}
+    assert list(read_documents(tmp_path / "out" / "a.jsonl")) == [ONE]
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_failure_in_the_last_file_of_a_folder_leaves_nothing(tmp_path: Path) -> None:
+    def records() -> Iterator[Document]:
+        yield ONE
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        write_folder(tmp_path / "out", {"a.jsonl": [ONE], "b.jsonl": records()})
+
+    assert os.listdir(tmp_path) == []

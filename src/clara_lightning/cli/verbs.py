@@ -167,6 +167,23 @@ def _estimate_options(parser: argparse.ArgumentParser) -> None:
     without.add_argument("--template-tokens", type=int, default=64, metavar="N", help="around them (default: 64)")
 
 
+def _convert_options(parser: argparse.ArgumentParser) -> None:
+    from clara_lightning.data.convert.registry import FORMATS
+
+    width = max(map(len, FORMATS))
+    names = "\n".join(f"{name:<{width}}  {known.summary}" for name, known in FORMATS.items())
+    parser.add_argument("--from", required=True, dest="name", metavar="NAME", help=f"the format of IN, one of\n{names}")
+    parser.add_argument(
+        "source", metavar="IN", help="file or folder to read; nothing is downloaded unless it is hf://..."
+    )
+    parser.add_argument("out", metavar="OUT", help="file to write, a name that ends in .jsonl; for beir a folder")
+    parser.add_argument("--split", metavar="NAME", help="of beir: judgements of qrels/NAME.tsv (default: test)")
+    parser.add_argument("--max-words", type=int, metavar="N", help="of text: words of a passage at most (default: 120)")
+    parser.add_argument("--skip-bad-rows", type=int, default=0, metavar="N", help="allow N bad rows in a file")
+    parser.add_argument("--replace", action="store_true", help="write over OUT if it is there")
+    parser.add_argument("--json", action="store_true", help="print the counts as one JSON object")
+
+
 def _questions(given: str) -> list[str]:
     found = [line.strip() for line in sys.stdin] if given == "-" else [given.strip()]
     questions = [question for question in found if question]
@@ -315,6 +332,22 @@ def estimate(args: argparse.Namespace) -> None:
         print_estimate(found)
 
 
+def convert(args: argparse.Namespace) -> None:
+    """Make files of this project from data sets in their published formats, or from a folder of texts."""
+    from clara_lightning.data.convert.run import convert as convert_files
+
+    counts = convert_files(
+        args.name,
+        args.source,
+        args.out,
+        skip_bad_rows=args.skip_bad_rows,
+        split=args.split,
+        max_words=args.max_words,
+        replace=args.replace,
+    )
+    print(json.dumps(counts.to_json()) if args.json else f"{args.out}: {counts.sentence()}")
+
+
 def demo(args: argparse.Namespace) -> None:
     """Compress, encode, train jointly, answer and measure: the whole pipeline on the World Factbook, on a laptop."""
     from clara_lightning.demo.run import run_demo
@@ -353,6 +386,7 @@ VERBS = {
             "spread": Verb("figures over several reports", _spread_options, spread, "evaluate spread"),
         },
     ),
+    "convert": Verb("make data files from other formats", _convert_options, convert, "convert"),
     "doctor": Verb("what this machine offers", _doctor_options, doctor, "doctor"),
     "estimate": Verb(
         "what a run takes, from its configuration", _estimate_options, estimate, "estimate", passes_on=True

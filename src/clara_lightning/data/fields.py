@@ -64,6 +64,20 @@ def title_at(row: Mapping[str, Any], *, prefix: str = "") -> str:
     return value
 
 
+def flag_at(row: Mapping[str, Any], key: str, *, prefix: str = "", default: bool | None = None) -> bool:
+    """``row[key]``, which must be a boolean; ``default``, where there is one, if it is missing or null.
+
+    Raises:
+        RowError: the field is not a boolean, or missing without a default.
+    """
+    if default is not None and row.get(key) is None:
+        return default
+    value = required(row, key, prefix=prefix)
+    if not isinstance(value, bool):
+        raise wrong_type(value, prefix + key, "a boolean")
+    return value
+
+
 def texts_at(row: Mapping[str, Any], key: str) -> tuple[str, ...]:
     """``row[key]``, which must be a list of at least one string, none of them empty.
 
@@ -92,10 +106,19 @@ def as_texts(value: Any, field: str) -> tuple[str, ...]:
     Raises:
         RowError: the value is not a list or empty, or an item is not a string or empty.
     """
-    items = as_list(value, field)
-    if not items:
+    texts = as_text_list(value, field)
+    if not texts:
         raise RowError(f"{field}: empty list")
-    return tuple(as_text(item, f"{field}[{index}]") for index, item in enumerate(items))
+    return texts
+
+
+def as_text_list(value: Any, field: str) -> tuple[str, ...]:
+    """``value``, which must be a list of strings, none of them empty; the list may be.
+
+    Raises:
+        RowError: the value is not a list, or an item is not a string or empty.
+    """
+    return tuple(as_text(item, f"{field}[{index}]") for index, item in enumerate(as_list(value, field)))
 
 
 def as_list(value: Any, field: str) -> list[Any]:

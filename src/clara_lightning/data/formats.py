@@ -73,14 +73,16 @@ def is_question(row: Row) -> bool:
 
 def _question(row: Row) -> Question:
     passages, gold_ids = row.get("passages"), row.get("gold_ids")
-    gold_ids = [] if gold_ids is None else fields.as_list(gold_ids, "gold_ids")
-    return Question(
+    question = Question(
         id=fields.text_at(row, "id"),
         question=fields.text_at(row, "question"),
-        answers=fields.texts_at(row, "answers"),
+        answers=fields.as_text_list(fields.required(row, "answers"), "answers"),
         passages=() if passages is None else _passages(passages),
-        gold_ids=tuple(fields.as_text(each, f"gold_ids[{index}]") for index, each in enumerate(gold_ids)),
+        gold_ids=() if gold_ids is None else fields.as_text_list(gold_ids, "gold_ids"),
     )
+    if not question.answers and not question.gold_document_ids:
+        raise RowError("answers: empty list, and neither gold_ids nor a gold passage that could be searched for")
+    return question
 
 
 def _passages(value: Any) -> tuple[Passage, ...]:
@@ -90,12 +92,9 @@ def _passages(value: Any) -> tuple[Passage, ...]:
 
 def _passage(value: Any, field: str) -> Passage:
     row, prefix = fields.as_object(value, field), f"{field}."
-    gold = fields.required(row, "gold", prefix=prefix)
-    if not isinstance(gold, bool):
-        raise fields.wrong_type(gold, f"{prefix}gold", "a boolean")
     return Passage(
         text=fields.text_at(row, "text", prefix=prefix),
-        gold=gold,
+        gold=fields.flag_at(row, "gold", prefix=prefix),
         id=fields.optional_text_at(row, "id", prefix=prefix),
         title=fields.title_at(row, prefix=prefix),
     )

@@ -150,8 +150,8 @@ class InstructDataModule(ExamplesDataModule[Question, ReadingExample]):
         self.documents_per_question = documents_per_question
 
     def read(self, path: str) -> Sequence[Question]:
-        """Questions, each of which must have passages."""
-        rows = list(read_questions(path, skip_bad_rows=self.skip_bad_rows))
+        """Questions, each of which must have answers and passages."""
+        rows = list(read_questions(path, skip_bad_rows=self.skip_bad_rows, require_answers=True))
         for row in rows:
             if not row.passages:
                 raise ClaraError(f"{path}: question {row.id!r}: passages: instruction tuning needs documents to read")
@@ -192,8 +192,8 @@ class QADataModule(ExamplesDataModule[Question, Question]):
     """
 
     def read(self, path: str) -> Sequence[Question]:
-        """Questions."""
-        return list(read_questions(path, skip_bad_rows=self.skip_bad_rows))
+        """Questions, each of which must have answers."""
+        return list(read_questions(path, skip_bad_rows=self.skip_bad_rows, require_answers=True))
 
     def documents(self) -> list[str]:
         """Distinct passages."""

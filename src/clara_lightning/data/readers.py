@@ -29,8 +29,8 @@ def read_documents(path: str | Path, *, skip_bad_rows: int = 0) -> Iterator[Docu
     """Read a corpus: rows of documents, or of questions, whose distinct passages are the documents then.
 
     Args:
-        path: a ``.jsonl``, ``.json`` (one object a line), ``.jsonl.gz`` or ``.parquet`` file, a folder written by
-            ``datasets.save_to_disk``, or ``hf://owner/name[:config]#split``, which uses the network.
+        path: a ``.jsonl``, ``.json`` (one object a line, or one list of objects), ``.jsonl.gz`` or ``.parquet`` file, a
+            folder written by ``datasets.save_to_disk``, or ``hf://owner/name[:config]#split``, which uses the network.
         skip_bad_rows: how many bad rows to skip before one is an error; a warning at the end says how many were.
 
     Returns:
@@ -59,7 +59,7 @@ def read_documents(path: str | Path, *, skip_bad_rows: int = 0) -> Iterator[Docu
     return _read(path, convert, skip_bad_rows=skip_bad_rows)
 
 
-def read_questions(path: str | Path, *, skip_bad_rows: int = 0) -> Iterator[Question]:
+def read_questions(path: str | Path, *, skip_bad_rows: int = 0, require_answers: bool = False) -> Iterator[Question]:
     """Read questions with their answers, passages and gold documents.
 
     Rows of the reference project are read too (see :mod:`clara_lightning.data.formats`). One of them with several
@@ -68,6 +68,7 @@ def read_questions(path: str | Path, *, skip_bad_rows: int = 0) -> Iterator[Ques
     Args:
         path: as in :func:`read_documents`.
         skip_bad_rows: as in :func:`read_documents`.
+        require_answers: a question without answers, which can be searched for alone, is a bad row.
 
     Returns:
         The questions in the file's order, read as they are asked for.
@@ -75,7 +76,14 @@ def read_questions(path: str | Path, *, skip_bad_rows: int = 0) -> Iterator[Ques
     Raises:
         ClaraError: ``path`` cannot be read (at once), or a row is bad (when it is reached).
     """
-    return _read(path, formats.questions, skip_bad_rows=skip_bad_rows)
+
+    def convert(row: Mapping[str, Any], number: int) -> list[Question]:
+        questions = formats.questions(row, number)
+        for question in questions if require_answers else ():
+            _check_answered(question)
+        return questions
+
+    return _read(path, convert, skip_bad_rows=skip_bad_rows)
 
 
 def read_scp(path: str | Path, *, skip_bad_rows: int = 0) -> Iterator[SCPExample]:
@@ -84,7 +92,7 @@ def read_scp(path: str | Path, *, skip_bad_rows: int = 0) -> Iterator[SCPExample
     SCP and pretraining rows are streamed. QA rows are gathered: each distinct gold passage of the file becomes one
     example that holds all its questions, each with its first answer, in the order of the file. So the gold passages
     of a QA file are held in memory, and their examples come after the last row. A question with several gold passages
-    goes to each of them, as a ``complex`` pair; one with none is a bad row.
+    goes to each of them, as a ``complex`` pair; one with none, or without an answer, is a bad row.
 
     Args:
         path: as in :func:`read_documents`.
@@ -115,6 +123,7 @@ class _GoldDocuments:
         self._pairs: dict[str, list[QAPair]] = {}
 
     def add(self, question: Question) -> None:
+        _check_answered(question)
         gold = dict.fromkeys(passage.content for passage in question.passages if passage.gold)
         if not gold:
             raise RowError("passages: none is marked gold, so there is no document to learn to compress")
@@ -127,11 +136,30 @@ class _GoldDocuments:
             yield SCPExample(id=content_id(content), document=content, pairs=tuple(pairs))
 
 
-def _read(path: str | Path, convert: Convert[Record], *, skip_bad_rows: int) -> Iterator[Record]:
-    # Not a generator itself: a missing file is refused by the call, not by the first next().
+def convert_rows(source: RowSource, convert: Convert[Record], *, skip_bad_rows: int) -> Iterator[Record]:
+    """The records of every row of a source, made as they are asked for.
+
+    Args:
+        source: the rows.
+        convert: makes the records of one row, given its number; raises ``RowError`` where the row is bad.
+        skip_bad_rows: how many bad rows to skip before one is an error; a warning at the end says how many were.
+
+    Raises:
+        ClaraError: ``skip_bad_rows`` is negative (at once), or a row is bad (when it is reached).
+    """
     if skip_bad_rows < 0:
         raise ClaraError(f"skip_bad_rows must be >= 0, got {skip_bad_rows}")
-    return _records(open_rows(path, columns=formats.KNOWN_FIELDS), convert, skip_bad_rows)
+    return _records(source, convert, skip_bad_rows)
+
+
+def _check_answered(question: Question) -> None:
+    if not question.answers:
+        raise RowError(f"answers: question {question.id!r} has none: it can be searched for, not learned from")
+
+
+def _read(path: str | Path, convert: Convert[Record], *, skip_bad_rows: int) -> Iterator[Record]:
+    # Not a generator itself: a missing file is refused by the call, not by the first next().
+    return convert_rows(open_rows(path, columns=formats.KNOWN_FIELDS), convert, skip_bad_rows=skip_bad_rows)
 
 
 def _records(source: RowSource, convert: Convert[Record], allowed: int) -> Iterator[Record]:
@@ -139,7 +167,7 @@ def _records(source: RowSource, convert: Convert[Record], allowed: int) -> Itera
     try:
         for number, content in source.rows:
             try:
-                records = convert(parse_row(content), number)
+                records = convert(parse_row(content, expected=source.expected), number)
             except RowError as error:
                 mistake = f"{source.place(number)}: {error}"
                 if num_skipped == allowed:

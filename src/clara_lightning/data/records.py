@@ -54,7 +54,8 @@ class Question:
     """A question with its reference answers and, where known, its candidates and its gold documents.
 
     Attributes:
-        answers: every string that counts as right; the first is the training target.
+        answers: every string that counts as right; the first is the training target. Empty where only the search for
+            the gold documents can be measured.
         passages: this question's own candidates.
         gold_ids: ids of documents in a store that hold the answer.
     """

@@ -10,10 +10,12 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, cast
 
 from clara_lightning.data.fields import RowError, as_object
+from clara_lightning.data.json_list import split_list
 from clara_lightning.errors import ClaraError
 
 _JSONL_SUFFIXES = (".jsonl", ".json", ".jsonl.gz")
@@ -21,6 +23,7 @@ _JSONL_SUFFIXES = (".jsonl", ".json", ".jsonl.gz")
 _HUB_NAME = re.compile(r"hf://?(?P<repo>[^/:#]+/[^/:#]+)(:(?P<config>[^#]+))?#(?P<split>.+)")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PARQUET_BATCH_ROWS = 256
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,13 @@ class RowSource:
         place_format: how a message names a row, from ``name`` and ``number``.
         rows: each row's number (a file's lines and a table's rows both count from 1) and its content: the bytes of
             a line, or a mapping. :func:`parse_row` reads both, so that a bad line does not end the iteration.
+        expected: what the bytes of a row must be, in words.
     """
 
     name: str
     place_format: str
     rows: Iterator[tuple[int, bytes | Mapping[str, Any]]]
+    expected: str = "a JSON object on one line"
 
     def place(self, number: int) -> str:
         """The name of one row in a message."""
@@ -47,8 +52,9 @@ def open_rows(path: str | Path, *, columns: frozenset[str]) -> RowSource:
     """Choose the way to read ``path`` by its name, and check that it is there.
 
     Args:
-        path: a ``.jsonl``, ``.json`` (one object a line), ``.jsonl.gz`` or ``.parquet`` file, a folder written by
-            ``datasets.save_to_disk``, or ``hf://owner/name[:config]#split``, the one that uses the network.
+        path: a ``.jsonl``, ``.json`` (one object a line, or one list of objects), ``.jsonl.gz`` or ``.parquet`` file, a
+            folder written by ``datasets.save_to_disk``, or ``hf://owner/name[:config]#split``, the one that uses the
+            network.
         columns: the columns that matter; of Parquet files and saved datasets no others are read.
 
     Raises:
@@ -64,16 +70,22 @@ def open_rows(path: str | Path, *, columns: frozenset[str]) -> RowSource:
         return _table(name, _folder_rows(name, columns))
     if name.endswith(".parquet"):
         return _table(name, _parquet_rows(name, columns))
+    if name.endswith(".json") and _is_list(name):
+        return RowSource(name, "{name}: row {number}", _list_rows(name), expected="a JSON object")
     if name.endswith(_JSONL_SUFFIXES):
-        return RowSource(name, "{name}:{number}", _line_rows(name))
+        return RowSource(name, "{name}:{number}", line_rows(name))
     raise ClaraError(f"{name}: unknown suffix; expected {', '.join(_JSONL_SUFFIXES)} or .parquet")
 
 
-def parse_row(content: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
+def parse_row(content: bytes | Mapping[str, Any], *, expected: str) -> Mapping[str, Any]:
     """The object in a row.
 
+    Args:
+        content: the row: the bytes of JSON, or what was parsed already.
+        expected: what bytes must be, in words.
+
     Raises:
-        RowError: a line is not UTF-8, not JSON, or JSON but no object.
+        RowError: the bytes are not UTF-8, not JSON, or JSON but no object.
     """
     if not isinstance(content, bytes):
         return content
@@ -83,12 +95,13 @@ def parse_row(content: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
         byte = content[error.start]
         raise RowError(f"not UTF-8: byte 0x{byte:02x} at column {error.start + 1}") from error
     except json.JSONDecodeError as error:
-        raise RowError(f"not a JSON object on one line: {error.msg} at column {error.colno}") from error
+        line = f"line {error.lineno}, " if error.lineno > 1 else ""
+        raise RowError(f"not {expected}: {error.msg} at {line}column {error.colno}") from error
     except (ValueError, RecursionError) as error:  # NaN, a number of 5000 digits, 100,000 nested lists
         raise RowError(f"not JSON that can be read: {error}") from error
     if b"\\ud" in content.lower():
         _refuse_lone_surrogates(value)
-    return as_object(value, "the line")
+    return as_object(value, "the row")
 
 
 def _refuse_constant(constant: str) -> NoReturn:
@@ -107,14 +120,31 @@ def _table(name: str, rows: Iterator[Mapping[str, Any]]) -> RowSource:
     return RowSource(name, "{name}: row {number}", enumerate(rows, start=1))
 
 
-def _line_rows(name: str) -> Iterator[tuple[int, bytes]]:
+def line_rows(name: str) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file with their numbers from 1; blank lines, line ends and a byte order mark are left out.
+
+    Raises:
+        ClaraError: the file cannot be read.
+    """
     # Lines are split as bytes, so that one which is not UTF-8 is one bad row and not the end of the file.
     opener = cast("Callable[[str], BinaryIO]", gzip.open if name.endswith(".gz") else _open_binary)
-    with _readable(name, EOFError, zlib.error), opener(name) as file:
+    with readable(name, EOFError, zlib.error), opener(name) as file:
         for number, line in enumerate(file, start=1):
             content = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
             if content.strip():
                 yield number, content.rstrip(b"\r\n")  # so that the columns of JSON's messages stay on this line
+
+
+def _is_list(name: str) -> bool:
+    with readable(name), open(name, "rb") as file:
+        return file.read(_CHUNK_BYTES).removeprefix(_BYTE_ORDER_MARK).lstrip()[:1] == b"["
+
+
+def _list_rows(name: str) -> Iterator[tuple[int, bytes]]:
+    with readable(name), open(name, "rb") as file:
+        first = file.read(_CHUNK_BYTES).removeprefix(_BYTE_ORDER_MARK)
+        chunks = chain([first], iter(lambda: file.read(_CHUNK_BYTES), b""))
+        yield from enumerate(split_list(chunks, name=name), start=1)
 
 
 def _open_binary(name: str) -> BinaryIO:
@@ -125,7 +155,7 @@ def _parquet_rows(name: str, columns: frozenset[str]) -> Iterator[Mapping[str, A
     import pyarrow  # type: ignore[import-untyped,unused-ignore]
     import pyarrow.parquet  # type: ignore[import-untyped,unused-ignore]
 
-    with _readable(name, pyarrow.ArrowException), pyarrow.parquet.ParquetFile(name) as file:
+    with readable(name, pyarrow.ArrowException), pyarrow.parquet.ParquetFile(name) as file:
         wanted = [column for column in file.schema_arrow.names if column in columns]
         for batch in file.iter_batches(batch_size=_PARQUET_BATCH_ROWS, columns=wanted):
             yield from batch.to_pylist()
@@ -144,7 +174,7 @@ def _folder_rows(name: str, columns: frozenset[str]) -> Iterator[Mapping[str, An
     import datasets  # type: ignore[import-untyped,unused-ignore]
     import pyarrow  # type: ignore[import-untyped,unused-ignore]
 
-    with _readable(name, ValueError, KeyError, pyarrow.ArrowException):
+    with readable(name, ValueError, KeyError, pyarrow.ArrowException):
         dataset = datasets.load_from_disk(name)
         # A saved format may be of tensors; rows here are plain Python.
         yield from dataset.with_format(None).select_columns([c for c in dataset.column_names if c in columns])
@@ -161,12 +191,12 @@ def _hub_rows(name: str, parts: re.Match[str]) -> Iterator[Mapping[str, Any]]:
     import datasets  # type: ignore[import-untyped,unused-ignore]
     import pyarrow  # type: ignore[import-untyped,unused-ignore]
 
-    with _readable(name, ValueError, KeyError, pyarrow.ArrowException, datasets.exceptions.DatasetsError):
+    with readable(name, ValueError, KeyError, pyarrow.ArrowException, datasets.exceptions.DatasetsError):
         yield from datasets.load_dataset(parts["repo"], parts["config"], split=parts["split"], streaming=True)
 
 
 @contextmanager
-def _readable(name: str, *errors: type[Exception]) -> Iterator[None]:
+def readable(name: str, *errors: type[Exception]) -> Iterator[None]:
     """Turn what goes wrong while a source is read (``OSError`` and ``errors``) into one line about the source."""
     expected: tuple[type[Exception], ...] = (OSError, *errors)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -13,10 +14,12 @@ from typing import IO, Any
 from clara_lightning.data.records import Document, Question, SCPExample
 from clara_lightning.errors import ClaraError
 
+Record = Document | Question | SCPExample
+
 _OPTIONAL = frozenset({"title", "metadata", "passages", "gold_ids", "paraphrase", "teacher"})
 
 
-def write_jsonl(path: str | Path, records: Iterable[Document | Question | SCPExample]) -> int:
+def write_jsonl(path: str | Path, records: Iterable[Record]) -> int:
     """Write records as JSONL, all of them or none: the file appears under its name when it is whole and on the disk.
 
     Optional fields that are empty are left out. The same records give the same bytes.
@@ -43,14 +46,39 @@ def write_jsonl(path: str | Path, records: Iterable[Document | Question | SCPExa
     return count
 
 
-def _line(record: Document | Question | SCPExample, target: Path) -> bytes:
+def write_folder(path: str | Path, files: Mapping[str, Iterable[Record]]) -> None:
+    """Write several files of records into a folder: they appear when all of them are whole and on the disk.
+
+    Args:
+        path: the folder, which is made where it is missing; files of the same names in it are replaced.
+        files: the records of each file by its name, written in this order.
+
+    Raises:
+        ClaraError: as in :func:`write_jsonl`; the folder is then as it was.
+    """
+    target = Path(os.path.abspath(path))  # "." has no name to make another of
+    temporary = _temporary(target)
+    try:
+        for name, records in files.items():
+            write_jsonl(temporary / name, records)
+        with _writable(target):
+            target.mkdir(exist_ok=True)
+            for name in files:
+                (temporary / name).replace(target / name)
+            _sync_folder(target)
+            _sync_folder(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _line(record: Record, target: Path) -> bytes:
     try:
         return json.dumps(_row(record), ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
     except (TypeError, ValueError) as error:  # a date in the metadata, a NaN, half of a surrogate pair
         raise ClaraError(f"{target}: record {record.id!r} cannot be written as JSON: {error}") from error
 
 
-def _row(record: Document | Question | SCPExample) -> dict[str, Any]:
+def _row(record: Record) -> dict[str, Any]:
     row = {key: value for key, value in asdict(record).items() if key not in _OPTIONAL or value}
     if "passages" in row:
         row["passages"] = [_passage_row(passage) for passage in row["passages"]]
@@ -64,7 +92,7 @@ def _passage_row(passage: Mapping[str, Any]) -> dict[str, Any]:
 @contextmanager
 def _replacing(target: Path) -> Iterator[IO[bytes]]:
     """A file to write to, which takes the name ``target`` if all goes well and else is removed."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = _temporary(target)
     with _writable(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         file = temporary.open("wb")
@@ -80,6 +108,10 @@ def _replacing(target: Path) -> Iterator[IO[bytes]]:
         with suppress(OSError):  # a full disk was reported already, and close() would report it again
             file.close()
         temporary.unlink(missing_ok=True)
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}.tmp")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -130,7 +130,9 @@ def _sample(plan: Plan, path: str) -> tuple[list[Any], int]:
     """The first rows of a file, and the number of all."""
     skip = int(plan.data.get("skip_bad_rows") or 0)
     stream: Iterator[Any] = (
-        read_scp(path, skip_bad_rows=skip) if plan.task == "pretraining" else read_questions(path, skip_bad_rows=skip)
+        read_scp(path, skip_bad_rows=skip)
+        if plan.task == "pretraining"
+        else read_questions(path, skip_bad_rows=skip, require_answers=True)
     )
     rows = list(islice(stream, SAMPLE))
     return rows, len(rows) + sum(1 for _ in stream)
