@@ -1,0 +1,95 @@
+"""Rules by which figures become findings in words.
+
+Two figures differ where their 95 % intervals do not touch. That is a strict rule: the intervals of a real difference
+may overlap, so an overlap is called "not shown", never "equal".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from clara_lightning.evaluation.report.tables import condition_label, show
+from clara_lightning.evaluation.results import Figure, Figures, Results
+
+TRAINED = "clara"  # the retriever that was trained; every other one is a baseline
+
+Mark = Literal["yes", "no", "unsure", "fact"]
+MARKS: dict[Mark, str] = {"yes": "✓", "no": "✗", "unsure": "?", "fact": "·"}
+Comparison = Literal["better", "worse", "not shown"]
+
+
+class Finding(NamedTuple):
+    """A question that a reader asks, and what the figures say to it.
+
+    Attributes:
+        question: what a reader asks.
+        mark: ``yes`` is good news, ``no`` bad, ``unsure`` not shown or not measured, ``fact`` neither.
+        answer: in one sentence.
+        evidence: the figures that it rests on.
+    """
+
+    question: str
+    mark: Mark
+    answer: str
+    evidence: str
+
+
+def find_condition(
+    results: Results, *, reader: str, documents: str, form: str, retriever: str | None = None
+) -> str | None:
+    """The name of the condition that is just this; ``None`` where it was not evaluated."""
+    for name, info in results.conditions.items():
+        if (info.reader, info.documents, info.form, info.retriever) == (reader, documents, form, retriever):
+            return name
+    return None
+
+
+def compare(ours: Figure, theirs: Figure, *, lower_is_better: bool = False) -> Comparison:
+    """Which of two figures is better beyond the intervals.
+
+    Example:
+        >>> compare(Figure(0.5, 0.4, 0.6), Figure(0.2, 0.1, 0.3))
+        'better'
+        >>> compare(Figure(0.5, 0.4, 0.6), Figure(0.45, 0.3, 0.5))
+        'not shown'
+    """
+    above, below = ours.low > theirs.high, ours.high < theirs.low  # neither where an interval is missing
+    if not above and not below:
+        return "not shown"
+    return "worse" if above == lower_is_better else "better"
+
+
+def compare_answers(ours: Figures, theirs: Figures) -> Comparison:
+    """Which of two conditions answers better, by F1 (higher) and cross-entropy (lower) together.
+
+    One of the two beyond the intervals decides, unless the other says the contrary beyond the intervals.
+    """
+    found = {
+        compare(ours["f1"], theirs["f1"]),
+        compare(ours["cross_entropy"], theirs["cross_entropy"], lower_is_better=True),
+    }
+    decided = found - {"not shown"}
+    return decided.pop() if len(decided) == 1 else "not shown"
+
+
+def worded(comparison: Comparison, *, better: str, worse: str, unsure: str) -> tuple[Mark, str]:
+    """The mark and the words of a comparison."""
+    if comparison == "better":
+        return "yes", better
+    return ("no", worse) if comparison == "worse" else ("unsure", unsure)
+
+
+def best_other(systems: Mapping[str, Figures], figure: str) -> str | None:
+    """The baseline retriever with the highest figure; ``None`` where no baseline has it."""
+    others = {name: each[figure].value for name, each in systems.items() if name != TRAINED and figure in each}
+    measured = [name for name, value in others.items() if math.isfinite(value)]
+    return max(measured, key=others.__getitem__, default=None)
+
+
+def figures_of(results: Results, *names: str | None, figure: str) -> str:
+    """A figure of some conditions in words; names that are ``None`` are left out."""
+    title = {"f1": "F1", "cross_entropy": "Cross-entropy (lower is better)"}[figure]
+    chosen = [name for name in names if name is not None]
+    return f"{title}: {', '.join(f'{condition_label(results, n)} {show(results.answers[n][figure])}' for n in chosen)}."
