@@ -139,6 +139,14 @@ def paraphrase_samples(rows: Sequence[Paraphrased], bootstrap: Bootstrap) -> Sam
     }
 
 
+def differences_to(ours: Samples, others: Mapping[str, Samples], *, names: Sequence[str]) -> dict[str, Figures]:
+    """Paired differences of one system to others: its figure less theirs, in every resample."""
+    return {
+        other: {name: figure(ours[name] - samples[name]) for name in names if name in ours and name in samples}
+        for other, samples in others.items()
+    }
+
+
 def figures_of(samples: Samples) -> Figures:
     """Figures with their intervals."""
     return {name: figure(sample) for name, sample in samples.items()}

@@ -131,6 +131,8 @@ class Results:
         recall_curves: by scale and retriever: Recall@k for k = 1, 2, ...
         losses: by condition that retrieves, shares of the questions: ``retrieved`` (all gold documents are in the
             background) or ``missed``, then ``answered`` (cover-EM) or ``wrong``; as ``retrieved_answered``.
+        differences: paired differences, by system and what it is compared with: F1 and cross-entropy of conditions,
+            recall@k and MRR of ``SCALE/RETRIEVER``.
         paraphrases: by condition: ``rouge_l`` and ``words``.
         retrievers: their labels.
         notes: what was cut, left out or not measured, and why.
@@ -146,6 +148,7 @@ class Results:
     retrieval: dict[str, dict[str, Figures]]
     recall_curves: dict[str, dict[str, list[float]]]
     losses: dict[str, dict[str, float]]
+    differences: dict[str, dict[str, Figures]] = field(default_factory=dict)
     paraphrases: dict[str, Figures] = field(default_factory=dict)
     retrievers: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -162,9 +165,12 @@ class Results:
             | {
                 "conditions": {name: ConditionInfo(**info) for name, info in values["conditions"].items()},
                 "answers": {name: _figures(each) for name, each in values["answers"].items()},
-                "retrieval": {
-                    scale: {name: _figures(each) for name, each in systems.items()}
-                    for scale, systems in values["retrieval"].items()
+                **{
+                    table: {
+                        key: {name: _figures(each) for name, each in systems.items()}
+                        for key, systems in values[table].items()
+                    }
+                    for table in ("retrieval", "differences")
                 },
                 "paraphrases": {name: _figures(each) for name, each in values["paraphrases"].items()},
             }

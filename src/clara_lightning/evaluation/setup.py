@@ -23,6 +23,7 @@ from clara_lightning.evaluation.settings import BM25_NAME, DENSE_NAME, OFF, Eval
 DENSE_LIMIT = 50_000
 """Documents up to which the dense retriever runs without being asked for: it embeds them anew in each evaluation."""
 
+
 @dataclass(frozen=True)
 class Inputs:
     """What is read from files, before any weights.

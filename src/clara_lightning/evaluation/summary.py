@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from clara_lightning.backbone.folder import weights_sha256
+from clara_lightning.evaluation.conditions import CLARA
 from clara_lightning.evaluation.figures import (
     RankedSystem,
+    Samples,
     answer_samples,
     collapse_figures,
+    differences_to,
     figures_of,
     loss_shares,
     paraphrase_samples,
@@ -19,11 +22,13 @@ from clara_lightning.evaluation.figures import (
 )
 from clara_lightning.evaluation.ranking import DEPTH, Rankings, describe
 from clara_lightning.evaluation.results import ConditionInfo, Figures, Paraphrased, Prediction, RankedQuestion, Results
+from clara_lightning.evaluation.retrievers import Ranking
 from clara_lightning.evaluation.settings import EvaluationSettings
 from clara_lightning.evaluation.setup import Inputs, Prepared
 from clara_lightning.objectives.bootstrap import LEVEL, RESAMPLES, Bootstrap
 
 CUTOFFS = (1, 5, 10, 20)
+COMPARED = ("gold_memory", "retrieved_memory")  # with every other condition
 
 
 @dataclass(frozen=True)
@@ -47,44 +52,89 @@ def summarize(
     settings: EvaluationSettings, inputs: Inputs, prepared: Prepared, records: Records, *, top_k: int
 ) -> tuple[Results, list[RankedQuestion]]:
     """The results, and the rankings as they are written down."""
-    retrieval: dict[str, dict[str, Figures]] = {}
-    curves: dict[str, dict[str, list[float]]] = {}
-    lines: list[RankedQuestion] = []
+    searched = _Searched()
     bootstrap = Bootstrap(len(prepared.asked), seed=settings.seed)
     for scale, systems in records.rankings.scales().items():
+        searched.add(scale, systems, prepared, bootstrap, top_k=top_k)
+    samples = _answer_samples(records, seed=settings.seed)
+    results = Results(
+        settings=_settings(settings, top_k=top_k),
+        adapters=_adapters(inputs, prepared),
+        questions=len(prepared.asked),
+        documents=len(prepared.corpus),
+        corpus="store" if inputs.store is not None else "passages",
+        conditions=dict(records.conditions),
+        answers={name: figures_of(each) for name, each in samples.items()},
+        retrieval=searched.figures,
+        recall_curves=searched.curves,
+        losses={
+            name: loss_shares(records.predictions[name])
+            for name, info in records.conditions.items()
+            if info.retriever is not None
+        },
+        differences=searched.differences | _answer_differences(samples),
+        paraphrases=_paraphrases(records, seed=settings.seed),
+        retrievers={name: retriever.label for name, retriever in prepared.retrievers.items()},
+        notes=_notes(prepared, records),
+    )
+    return results, searched.lines
+
+
+@dataclass
+class _Searched:
+    """What is said about retrieval, scale by scale."""
+
+    figures: dict[str, dict[str, Figures]] = field(default_factory=dict)
+    curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    differences: dict[str, dict[str, Figures]] = field(default_factory=dict)
+    lines: list[RankedQuestion] = field(default_factory=list)
+
+    def add(
+        self,
+        scale: str,
+        systems: Mapping[str, Sequence[Ranking]],
+        prepared: Prepared,
+        bootstrap: Bootstrap,
+        *,
+        top_k: int,
+    ) -> None:
+        """Take in the rankings of all retrievers at one scale."""
         longest = max(len(ranking.rows) for found in systems.values() for ranking in found)
         cutoffs = sorted({k for k in (*CUTOFFS, top_k) if k <= longest})
-        retrieval[scale], curves[scale] = {}, {}
+        self.figures[scale], self.curves[scale] = {}, {}
+        samples: dict[str, Samples] = {}
         for name, found in systems.items():
             ranked = describe(scale, name, found, prepared.asked, prepared.corpus)
             cosines = [ranking.scores for ranking in found] if prepared.retrievers[name].cosines else None
             system = RankedSystem(ranked, [ranking.top(top_k).rows for ranking in found], cosines)
-            retrieval[scale][name] = figures_of(ranking_samples(ranked, bootstrap, cutoffs=cutoffs))
-            retrieval[scale][name] |= collapse_figures(system, bootstrap)
-            curves[scale][name] = recall_curve(ranked, depth=min(longest, DEPTH))
-            lines += ranked
-    return (
-        Results(
-            settings=_settings(settings, top_k=top_k),
-            adapters=_adapters(inputs, prepared),
-            questions=len(prepared.asked),
-            documents=len(prepared.corpus),
-            corpus="store" if inputs.store is not None else "passages",
-            conditions=dict(records.conditions),
-            answers=_answers(records, seed=settings.seed),
-            retrieval=retrieval,
-            recall_curves=curves,
-            losses={
-                name: loss_shares(records.predictions[name])
-                for name, info in records.conditions.items()
-                if info.retriever is not None
-            },
-            paraphrases=_paraphrases(records, seed=settings.seed),
-            retrievers={name: retriever.label for name, retriever in prepared.retrievers.items()},
-            notes=_notes(prepared, records),
-        ),
-        lines,
-    )
+            samples[f"{scale}/{name}"] = ranking_samples(ranked, bootstrap, cutoffs=cutoffs)
+            self.figures[scale][name] = figures_of(samples[f"{scale}/{name}"]) | collapse_figures(system, bootstrap)
+            self.curves[scale][name] = recall_curve(ranked, depth=min(longest, DEPTH))
+            self.lines += ranked
+        ours = samples.pop(f"{scale}/{CLARA}")
+        names = [*(f"recall@{k}" for k in cutoffs), "mrr"]
+        self.differences[f"{scale}/{CLARA}"] = differences_to(ours, samples, names=names)
+
+
+def _answer_samples(records: Records, *, seed: int) -> dict[str, Samples]:
+    if not records.conditions:
+        return {}
+    bootstrap = Bootstrap(len(next(iter(records.predictions.values()))), seed=seed)
+    readers = {name: info.reader for name, info in records.conditions.items()}
+    return answer_samples(records.predictions, bootstrap, readers=readers)
+
+
+def _answer_differences(samples: Mapping[str, Samples]) -> dict[str, dict[str, Figures]]:
+    """Gold and retrieved memory beside every other condition."""
+    return {
+        name: differences_to(
+            samples[name],
+            {other: each for other, each in samples.items() if other != name},
+            names=("f1", "cross_entropy"),
+        )
+        for name in COMPARED
+        if name in samples
+    }
 
 
 def _settings(settings: EvaluationSettings, *, top_k: int) -> dict[str, Any]:
@@ -117,15 +167,6 @@ def _adapters(inputs: Inputs, prepared: Prepared) -> dict[str, Any]:
         "document_tokens": folder.memory.document_tokens,
         "score": folder.retrieval.score,
     }
-
-
-def _answers(records: Records, *, seed: int) -> dict[str, Figures]:
-    if not records.conditions:
-        return {}
-    bootstrap = Bootstrap(len(next(iter(records.predictions.values()))), seed=seed)
-    readers = {name: info.reader for name, info in records.conditions.items()}
-    samples = answer_samples(records.predictions, bootstrap, readers=readers)
-    return {name: figures_of(each) for name, each in samples.items()}
 
 
 def _paraphrases(records: Records, *, seed: int) -> dict[str, Figures]:

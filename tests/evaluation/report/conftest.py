@@ -87,6 +87,29 @@ def ranking_of(name: str) -> Figures:
     return figures | ({} if name == "bm25" else {"score_entropy": around(0.9, 0.01)})
 
 
+def with_differences(results: Results) -> Results:
+    """The results with differences whose intervals are as wide as those of both figures together."""
+
+    def less(ours: Figures, theirs: Figures) -> Figures:
+        return {
+            name: Figure(one.value - theirs[name].value, one.low - theirs[name].high, one.high - theirs[name].low)
+            for name, one in ours.items()
+            if name in theirs
+        }
+
+    systems = dict(results.answers)
+    for scale, retrievers in results.retrieval.items():
+        systems |= {f"{scale}/{name}": figures for name, figures in retrievers.items()}
+    return replace(
+        results,
+        differences={
+            ours: {other: less(systems[ours], systems[other]) for other in systems if other != ours}
+            for ours in ("gold_memory", "retrieved_memory", "corpus/clara", "candidates/clara")
+            if ours in systems
+        },
+    )
+
+
 def make_results() -> Results:
     curves = {name: [recall * (1 - 0.6 * 0.7**k) for k in range(100)] for name, recall in RECALL.items()}
     return Results(
@@ -193,6 +216,10 @@ class Evaluated:
         write.write_report(folder, self.results, self.costs, self.predictions, self.rankings, self.paraphrases)
         return folder
 
+    def with_results(self, **changes: object) -> Evaluated:
+        """The same evaluation with other results."""
+        return replace(self, results=with_differences(replace(self.results, **changes)))  # type: ignore[arg-type]
+
     def drawn(self) -> dict[str, Picture]:
         return drawn_once(self.results)
 
@@ -202,7 +229,7 @@ class Evaluated:
     def answering(self, condition: str, **figures: tuple[float, float, float]) -> Evaluated:
         """The same evaluation with other figures (value, low, high) of one condition."""
         changed = self.results.answers[condition] | {name: Figure(*each) for name, each in figures.items()}
-        return replace(self, results=replace(self.results, answers=self.results.answers | {condition: changed}))
+        return self.with_results(answers=self.results.answers | {condition: changed})
 
     def ranking(self, retriever: str, **figures: tuple[float, float, float]) -> Evaluated:
         """The same evaluation with other figures of one retriever, at both scales; ``at`` stands for ``@``."""
@@ -211,20 +238,20 @@ class Evaluated:
             scale: systems | {retriever: systems[retriever] | named}
             for scale, systems in self.results.retrieval.items()
         }
-        return replace(self, results=replace(self.results, retrieval=retrieval))
+        return self.with_results(retrieval=retrieval)
 
     def without(self, *conditions: str) -> Evaluated:
         """The same evaluation without some conditions."""
         kept = {name: info for name, info in self.results.conditions.items() if name not in conditions}
         answers = {name: self.results.answers[name] for name in kept}
         losses = {name: shares for name, shares in self.results.losses.items() if name in kept}
-        return replace(self, results=replace(self.results, conditions=kept, answers=answers, losses=losses))
+        return self.with_results(conditions=kept, answers=answers, losses=losses)
 
     def without_search(self) -> Evaluated:
         """The same evaluation where there was nothing to search in."""
         bare = self.without("retrieved_memory", "oracle_memory", "bm25_memory", "backbone_bm25_text")
-        results = replace(bare.results, retrieval={}, recall_curves={}, retrievers={}, paraphrases={})
-        return replace(bare, results=results, rankings=[], paraphrases=[])
+        bare = bare.with_results(retrieval={}, recall_curves={}, retrievers={}, paraphrases={})
+        return replace(bare, rankings=[], paraphrases=[])
 
     def with_text(self, text: str) -> Evaluated:
         """The same evaluation with this text in every field that comes from outside."""
@@ -257,7 +284,7 @@ def _draw_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def evaluated() -> Evaluated:
     return Evaluated(
-        make_results(),
+        with_differences(make_results()),
         make_costs(),
         make_predictions(),
         [RankedQuestion("q0", "corpus", "clara", (("d0", 0.83), ("d7", 0.5)), ("d0", "d3"), (1, None), 100)],

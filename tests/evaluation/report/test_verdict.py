@@ -25,20 +25,20 @@ def questions(evaluated: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "says"),
+    ("low", "high", "says", "turned"),
     [
-        (0.61, 0.8, "better"),
-        (0.6, 0.8, "not shown"),
-        (0.1, 0.4, "not shown"),
-        (0.1, 0.39, "worse"),
-        (0.45, 0.5, "not shown"),
+        (0.01, 0.8, "better", "worse"),
+        (0.0, 0.8, "not shown", "not shown"),
+        (-0.1, 0.4, "not shown", "not shown"),
+        (-0.3, -0.1, "worse", "better"),
+        (*NAN[1:], "not shown", "not shown"),
     ],
 )
-def test_intervals_decide_only_where_they_do_not_touch(low: float, high: float, says: str) -> None:
-    ours, theirs = Figure((low + high) / 2, low, high), Figure(0.5, 0.4, 0.6)
-    assert compare(ours, theirs) == says
-    turned = {"better": "worse", "worse": "better"}.get(says, says)
-    assert compare(ours, theirs, lower_is_better=True) == compare(theirs, ours) == turned
+def test_a_difference_decides_only_where_its_interval_leaves_out_0(
+    low: float, high: float, says: str, turned: str
+) -> None:
+    difference = Figure((low + high) / 2, low, high)
+    assert (compare(difference), compare(difference, lower_is_better=True)) == (says, turned)
 
 
 @pytest.mark.parametrize(
@@ -56,14 +56,13 @@ def test_intervals_decide_only_where_they_do_not_touch(low: float, high: float, 
     ],
 )
 def test_f1_and_cross_entropy_decide_together(f1: str, entropy: str, says: str) -> None:
-    figures = {
-        "above": Figure(0.9, 0.8, 1.0),
-        "same": Figure(0.5, 0.4, 0.6),
-        "below": Figure(0.1, 0.0, 0.2),
+    differences = {
+        "above": Figure(0.3, 0.1, 0.5),
+        "same": Figure(0.1, -0.1, 0.3),
+        "below": Figure(-0.3, -0.5, -0.1),
         "unknown": Figure(*NAN),
     }
-    middle = {"f1": figures["same"], "cross_entropy": figures["same"]}
-    assert compare_answers({"f1": figures[f1], "cross_entropy": figures[entropy]}, middle) == says
+    assert compare_answers({"f1": differences[f1], "cross_entropy": differences[entropy]}) == says
 
 
 def test_memory_is_used_where_the_right_one_beats_another_one(evaluated: Any) -> None:
@@ -114,13 +113,13 @@ def test_search_is_compared_with_the_best_baseline_at_the_documents_that_a_quest
 
 
 def test_recall_is_taken_at_the_largest_number_where_top_k_was_not_measured(evaluated: Any) -> None:
-    other = replace(evaluated, results=replace(evaluated.results, settings={"top_k": 3}))
+    other = evaluated.with_results(settings={"top_k": 3})
     assert "among the first 5" in finding(other, "Does search find the documents (whole corpus)").answer
 
 
 def test_search_without_a_baseline_is_told_without_judgement(evaluated: Any) -> None:
     retrieval = {"corpus": {"clara": evaluated.results.retrieval["corpus"]["clara"]}}
-    alone = replace(evaluated, results=replace(evaluated.results, retrieval=retrieval))
+    alone = evaluated.with_results(retrieval=retrieval)
     found = finding(alone, "Does search find")
     assert (found.mark, found.answer) == ("fact", "It finds 72 % of them among the first 5.")
 
@@ -139,9 +138,9 @@ def test_collapse_is_warned_of_below_half_of_the_best_baseline(evaluated: Any) -
 def test_collapse_without_a_baseline_is_judged_by_what_the_corpus_allows(evaluated: Any) -> None:
     # 40 questions with 5 documents each are 200 places: of 20 documents at most a tenth can be distinct.
     retrieval = {"corpus": {"clara": {"distinct_share": Figure(0.011, 0.01, 0.02)}}}
-    small = replace(evaluated, results=replace(evaluated.results, retrieval=retrieval, documents=20))
+    small = evaluated.with_results(retrieval=retrieval, documents=20)
     assert finding(small, "Does search tell").mark == "yes"
-    large = replace(small, results=replace(small.results, documents=256))
+    large = small.with_results(documents=256)
     assert finding(large, "Does search tell").mark == "no"
 
 

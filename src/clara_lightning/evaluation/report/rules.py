@@ -1,7 +1,7 @@
 """Rules by which figures become findings in words.
 
-Two figures differ where their 95 % intervals do not touch. That is a strict rule: the intervals of a real difference
-may overlap, so an overlap is called "not shown", never "equal".
+Two systems differ where the 95 % interval of their paired difference leaves out 0. Where it does not, a difference is
+called "not shown", never "none".
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ import math
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from clara_lightning.evaluation.conditions import CLARA
 from clara_lightning.evaluation.report.tables import condition_label, show
 from clara_lightning.evaluation.results import Figure, Figures, Results
-
-TRAINED = "clara"  # the retriever that was trained; every other one is a baseline
 
 Mark = Literal["yes", "no", "unsure", "fact"]
 MARKS: dict[Mark, str] = {"yes": "✓", "no": "✗", "unsure": "?", "fact": "·"}
@@ -46,30 +45,27 @@ def find_condition(
     return None
 
 
-def compare(ours: Figure, theirs: Figure, *, lower_is_better: bool = False) -> Comparison:
-    """Which of two figures is better beyond the intervals.
+def compare(difference: Figure, *, lower_is_better: bool = False) -> Comparison:
+    """Whether ours is better than theirs, by the paired difference of a figure (ours less theirs).
 
     Example:
-        >>> compare(Figure(0.5, 0.4, 0.6), Figure(0.2, 0.1, 0.3))
+        >>> compare(Figure(0.3, 0.1, 0.5))
         'better'
-        >>> compare(Figure(0.5, 0.4, 0.6), Figure(0.45, 0.3, 0.5))
+        >>> compare(Figure(0.3, -0.1, 0.7))
         'not shown'
     """
-    above, below = ours.low > theirs.high, ours.high < theirs.low  # neither where an interval is missing
+    above, below = difference.low > 0, difference.high < 0  # neither where the interval is missing
     if not above and not below:
         return "not shown"
     return "worse" if above == lower_is_better else "better"
 
 
-def compare_answers(ours: Figures, theirs: Figures) -> Comparison:
-    """Which of two conditions answers better, by F1 (higher) and cross-entropy (lower) together.
+def compare_answers(differences: Figures) -> Comparison:
+    """Whether one condition answers better than another, by F1 (higher) and cross-entropy (lower) together.
 
-    One of the two beyond the intervals decides, unless the other says the contrary beyond the intervals.
+    One of the two beyond its interval decides, unless the other says the contrary beyond its interval.
     """
-    found = {
-        compare(ours["f1"], theirs["f1"]),
-        compare(ours["cross_entropy"], theirs["cross_entropy"], lower_is_better=True),
-    }
+    found = {compare(differences["f1"]), compare(differences["cross_entropy"], lower_is_better=True)}
     decided = found - {"not shown"}
     return decided.pop() if len(decided) == 1 else "not shown"
 
@@ -83,7 +79,7 @@ def worded(comparison: Comparison, *, better: str, worse: str, unsure: str) -> t
 
 def best_other(systems: Mapping[str, Figures], figure: str) -> str | None:
     """The baseline retriever with the highest figure; ``None`` where no baseline has it."""
-    others = {name: each[figure].value for name, each in systems.items() if name != TRAINED and figure in each}
+    others = {name: each[figure].value for name, each in systems.items() if name != CLARA and figure in each}
     measured = [name for name, value in others.items() if math.isfinite(value)]
     return max(measured, key=others.__getitem__, default=None)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from clara_lightning.evaluation.conditions import CLARA
 from clara_lightning.evaluation.report.rules import (
-    TRAINED,
     Finding,
     Mark,
     compare,
@@ -40,10 +40,10 @@ def _memory_used(results: Results) -> Finding:
     if gold is None or other is None:
         return Finding(question, "unsure", "Not measured.", "It takes gold memory and another document's memory.")
     mark, answer = worded(
-        compare_answers(results.answers[gold], results.answers[other]),
+        compare_answers(results.differences[gold][other]),
         better="Yes: the right document's memory answers better than another document's.",
         worse="No: the right document's memory answers worse than another document's.",
-        unsure="Not shown: the right document's memory answers no better than another's, beyond the intervals.",
+        unsure="Not shown: the right document's memory may answer no better than another's; their difference may be 0.",
     )
     none = find_condition(results, reader="generator", documents="none", form="none")
     evidence = [figures_of(results, gold, other, none, figure=figure) for figure in ("f1", "cross_entropy")]
@@ -72,21 +72,21 @@ def _beside_text(results: Results) -> Iterator[Finding]:
 
     By F1 alone: cross-entropies of two readers do not compare, for the trained one has learned how answers look.
     """
-    ours = find_condition(results, reader="generator", documents="retrieved", form="memory", retriever=TRAINED)
+    ours = find_condition(results, reader="generator", documents="retrieved", form="memory", retriever=CLARA)
     texts = [
         name
         for name, info in results.conditions.items()
-        if info.documents == "retrieved" and info.form == "text" and info.retriever != TRAINED
+        if info.documents == "retrieved" and info.form == "text" and info.retriever != CLARA
     ]
     if ours is None or not texts:
         return
     rival = max(texts, key=lambda name: results.answers[name]["f1"].value)
     label = condition_label(results, rival)
     mark, answer = worded(
-        compare(results.answers[ours]["f1"], results.answers[rival]["f1"]),
+        compare(results.differences[ours][rival]["f1"]),
         better=f"Yes: retrieved memory answers better than “{label}”.",
         worse=f"No: retrieved memory answers worse than “{label}”.",
-        unsure=f"Not shown: between retrieved memory and “{label}” the intervals decide nothing.",
+        unsure=f"Not shown: retrieved memory and “{label}” may answer alike; their difference may be 0.",
     )
     lengths = [f"{results.answers[name]['input_positions'].value:.0f}" for name in (ours, rival)]
     evidence = f"{figures_of(results, ours, rival, figure='f1')} Positions of the prompt: {' beside '.join(lengths)}."

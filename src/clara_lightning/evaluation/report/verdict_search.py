@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from clara_lightning.evaluation.report.rules import TRAINED, Finding, best_other, compare, worded
+from clara_lightning.evaluation.conditions import CLARA
+from clara_lightning.evaluation.report.rules import Finding, best_other, compare, worded
 from clara_lightning.evaluation.report.tables import retriever_label, show
 from clara_lightning.evaluation.report.words import SCALES, figure_label
 from clara_lightning.evaluation.results import Figures, Results
@@ -17,19 +18,19 @@ ALONE = 0.1  # without a baseline: below this part of what questions and corpus 
 def search(results: Results) -> Iterator[Finding]:
     """The trained retriever's recall beside the best baseline's, at each scale."""
     for scale, systems in results.retrieval.items():
-        name = _recall_name(results, systems.get(TRAINED, {}))
+        name = _recall_name(results, systems.get(CLARA, {}))
         if name is None:
             continue
         question = f"Does search find the documents ({SCALES[scale].label})?"
-        ours, rival = systems[TRAINED][name], best_other(systems, name)
+        ours, rival = systems[CLARA][name], best_other(systems, name)
         found = f"It finds {100 * ours.value:.0f} % of them among the first {name.partition('@')[2]}"
-        evidence = f"{figure_label(name)}: {retriever_label(results, TRAINED)} {show(ours)}"
+        evidence = f"{figure_label(name)}: {retriever_label(results, CLARA)} {show(ours)}"
         if rival is None:
             yield Finding(question, "fact", f"{found}.", f"{evidence}. No other retriever was evaluated.")
             continue
         label = retriever_label(results, rival)
         mark, compared = worded(
-            compare(ours, systems[rival][name]),
+            compare(results.differences[f"{scale}/{CLARA}"][f"{scale}/{rival}"][name]),
             better=f"more than {label}",
             worse=f"fewer than {label}",
             unsure=f"no difference to {label} is shown",
@@ -48,12 +49,12 @@ def collapse(results: Results) -> list[Finding]:
 
 def _collapse(results: Results) -> Iterator[Finding]:
     for scale, systems in results.retrieval.items():
-        ours = systems.get(TRAINED, {}).get("distinct_share")
+        ours = systems.get(CLARA, {}).get("distinct_share")
         if ours is None or not math.isfinite(ours.value):
             continue
         question = f"Does search tell the questions apart ({SCALES[scale].label})?"
         rival = best_other(systems, "distinct_share")
-        evidence = f"Distinct share: {retriever_label(results, TRAINED)} {show(ours)}"
+        evidence = f"Distinct share: {retriever_label(results, CLARA)} {show(ours)}"
         if rival is None:
             limit = ALONE * min(1.0, results.documents / (results.questions * (results.settings.get("top_k") or 1)))
         else:

@@ -26,7 +26,7 @@ ANSWERS = {
     ),
     "information_retained": Word(
         "information retained",
-        "how far the background takes the cross-entropy from no documents (0) to the gold text (1)",
+        "how far the background takes the same reader's cross-entropy from no documents (0) to the gold text (1)",
     ),
 }
 LENGTHS = {
@@ -48,19 +48,20 @@ COLLAPSE = {
     ),
     "top_share": Word("top share", "share of the questions that get the document that is retrieved most often"),
     "selection_entropy": Word(
-        "selection entropy", "how evenly the documents are retrieved: 0 always the same, 1 always others"
+        "selection entropy",
+        "how evenly documents are taken: 0 is the same for every question, 1 others for each",
     ),
     "score_entropy": Word(
-        "score entropy", "how evenly a question's scores are spread over the documents; high if they hardly differ"
+        "score entropy", "how alike a question's cosines are: 0 if one document is far ahead, 1 if all score the same"
     ),
 }
 PARAPHRASES = {
-    "rouge_l": Word("ROUGE-L", "longest common sequence of words of a paraphrase and its document: 0 none, 1 the same"),
+    "rouge_l": Word("ROUGE-L", "longest common sequence of words with the right paraphrase: 0 none, 1 the same"),
     "words": Word("words", "length of the paraphrases"),
 }
 SCALES = {
     "corpus": Word("whole corpus", "every document was searched"),
-    "candidates": Word("candidates", "only the candidates that the question brings along were ranked"),
+    "candidates": Word("candidates", "only each question's candidates were ranked, the gold documents among them"),
 }
 _GENERAL = (
     Word("memory", "the few vectors that a document was compressed to; the reader gets them in place of its text"),
