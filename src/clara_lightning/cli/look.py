@@ -22,7 +22,7 @@ from clara_lightning.inference.pipeline import usable_device
 MARK = "+"
 """Before a word that does not stand in the text: it must survive without colour."""
 
-HEADINGS = {"probability": "decodes to", "cosine": "nearest embeddings"}
+HEADINGS = {"probability": "decodes to", "cosine": "nearest"}
 MEASURES = {"probability": "probabilities", "cosine": "cosines"}
 SPACES = str.maketrans({" ": "␣", "\n": "\\n", "\t": "\\t", "\r": "\\r"})
 SHOWN_TEXT = 80
@@ -91,9 +91,9 @@ def print_lens(lens: Lens, *, title: str) -> None:
     table.add_column("place", justify="right")
     anchored = any(place.anchor is not None for place in lens.places)
     if anchored:
-        table.add_column("anchor")
+        table.add_column("anchor", overflow="fold")
     for rank in range(max(len(place.words) for place in lens.places)):
-        table.add_column(HEADINGS[lens.measure] if rank == 0 else "")
+        table.add_column(HEADINGS[lens.measure] if rank == 0 else "", overflow="fold")
     for number, place in enumerate(lens.places, start=1):
         if not place.empty:
             anchor = [plain(visible(place.anchor or ""))] if anchored else []
@@ -101,7 +101,7 @@ def print_lens(lens: Lens, *, title: str) -> None:
     console = Console()
     console.print(table)
     for line in _remarks(lens):
-        console.print(line, soft_wrap=True)
+        console.print(line)
 
 
 def _remarks(lens: Lens) -> list[str]:
@@ -140,8 +140,11 @@ def print_explanation(explanation: Explanation) -> None:
     console = Console()
     print_answer(explanation.answer)
     print_hits(explanation.answer.hits)
+    console.print()
     _print_weights(console, explanation)
+    console.print()
     print_lens(explanation.lens, title=f"The question, as the {explanation.reasoner} reads it")
+    console.print()
     _print_log_probabilities(console, explanation)
 
 
@@ -152,7 +155,7 @@ def _print_weights(console: Console, explanation: Explanation) -> None:
     table = Table(title=title, title_justify="left")
     for name in ("slot", "score", "weight in its slot", "over all slots"):
         table.add_column(name, justify="right")
-    table.add_column("document")
+    table.add_column("document", overflow="fold")
     for candidate in candidates:
         if candidate.slot is not None:
             figures = (candidate.score, candidate.weights[candidate.slot - 1], candidate.mass)
@@ -160,14 +163,14 @@ def _print_weights(console: Console, explanation: Explanation) -> None:
     console.print(table)
     if others := [candidate for candidate in candidates if candidate.slot is None]:
         mass = sum(candidate.mass for candidate in others)
-        console.print(f"The other {len(others)} have {mass:.3f} over all slots.", soft_wrap=True)
+        console.print(f"The other {len(others)} have {mass:.3f} over all slots.")
 
 
 def _print_log_probabilities(console: Console, explanation: Explanation) -> None:
     """The answer's tokens under each background."""
     columns = explanation.log_probabilities
     table = Table(title="Log-probability of this answer (nats)", title_justify="left", show_footer=True)
-    table.add_column("token", footer="sum")
+    table.add_column("token", footer="sum", overflow="fold")
     for name, values in columns.items():
         table.add_column(LABELS[name], justify="right", footer=f"{sum(values):.2f}")
     for token, *row in zip(explanation.tokens, *columns.values(), strict=True):
@@ -175,4 +178,4 @@ def _print_log_probabilities(console: Console, explanation: Explanation) -> None
     console.print(table)
     others = ", ".join(document.id for document in explanation.another)
     lent = f"that of {others}" if others else "none: every document of the store was taken"
-    console.print(f"{LABELS['another']}: {plain(lent)}", soft_wrap=True)
+    console.print(f"{LABELS['another']}: {plain(lent)}")

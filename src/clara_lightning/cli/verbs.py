@@ -136,7 +136,7 @@ def _inspect_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--question", nargs="+", metavar="TEXT", help="questions, as search reads them")
     what.add_argument("--store", metavar="DIR", help="stored memory of the documents that --id names")
     parser.add_argument("--id", nargs="+", metavar="ID", help="ids of documents in the store")
-    parser.add_argument("--top", type=int, default=5, metavar="N", help="words for each place (default: 5)")
+    parser.add_argument("--top", type=int, default=4, metavar="N", help="words for each place (default: 4)")
     parser.add_argument("--json", action="store_true", help="print one JSON object a text")
     _model_options(parser)
 
@@ -280,6 +280,9 @@ def inspect(args: argparse.Namespace) -> None:
         raise ClaraError(f"--top must be >= 1, got {args.top}")
     if (args.store is None) != (args.id is None):
         raise ClaraError("--id names documents of a --store: give both, or neither")
+    for option, given in (("--text", args.text), ("--question", args.question)):
+        if not all(text.strip() for text in given or ()):
+            raise ClaraError(f"{option}: it is empty")
     from clara_lightning.cli.look import Looked, look_into, print_looked
 
     looked: list[Looked] = look_into(

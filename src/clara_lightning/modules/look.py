@@ -174,7 +174,8 @@ def escaped(text: str) -> str:
         >>> escaped("a | <b>")
         'a &#124; &#60;b&#62;'
     """
-    return "".join(c if c.isalnum() or c == " " else f"&#{ord(c)};" for c in " ".join(text.split()))
+    clean = (c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
+    return "".join(c if c.isalnum() or c == " " else f"&#{ord(c)};" for c in clean)
 
 
 def _labels(kind: str, texts: Sequence[str], anchors: Sequence[Sequence[str | None]]) -> list[list[str]]:
