@@ -17,7 +17,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.lens import Lens, Place, Word, anchor_words, logit_lens
-from clara_lightning.data.records import Passage, QAPair, Question, SCPExample
+from clara_lightning.data.examples import ReadingExample
+from clara_lightning.data.records import Passage, Question
 from clara_lightning.modules.look import escaped, gradient_norm, looked_at, markdown
 
 LEARNING = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", 0.01)
@@ -204,6 +205,16 @@ def test_gradients_are_logged_as_often_as_losses(commands: Any, clara: Any, tmp_
     assert [event.step for event in events(run).Scalars("train/grad_norm_compressor")] == [2, 5]
 
 
+def test_without_logged_steps_only_validations_are_written(commands: Any, clara: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+
+    outcome = clara(*commands.fit_compressor(run, "--trainer.log_every_n_steps", 0))
+
+    assert outcome.code == 0, outcome.err
+    assert [row["step"] for row in rows_of(run)] == ["3", "7"]
+    assert not any(name.startswith("train/") for row in rows_of(run) for name in row)
+
+
 def test_the_norm_is_the_one_before_clipping(commands: Any, clara: Any, tmp_path: Path) -> None:
     found = []
     for clip in (1e-3, 1e3):
@@ -330,18 +341,17 @@ def test_fewer_than_none_is_refused(name: str, commands: Any, clara: Any, tmp_pa
     assert refused.mistake == f"look.{name} must be >= 0, got -1"
 
 
-def test_of_each_row_one_document_is_looked_at_and_each_text_once() -> None:
-    pair = QAPair("Q1", "A")
-    rows = [
-        SCPExample("a", "D1", (pair, QAPair("Q2", "A"))),
-        SCPExample("b", "D1", (pair,)),
+def test_of_each_example_one_document_is_looked_at_and_each_text_once() -> None:
+    examples = [
+        ReadingExample(("D1", "D2"), "question", "A", "Q1"),
+        ReadingExample(("D1",), "paraphrase", "A"),
         Question("c", "Q3", ("A",), (Passage("other", False), Passage("gold", True))),
         Question("d", "Q4", ("A",)),
     ]
 
-    assert looked_at(rows, count=9) == {"document": ["D1", "gold"], "question": ["Q1", "Q3", "Q4"]}
-    assert looked_at(rows, count=1) == {"document": ["D1"], "question": ["Q1"]}
-    assert looked_at(rows, count=0) == {} == looked_at([], count=4)
+    assert looked_at(examples, count=9) == {"document": ["D1", "gold"], "question": ["Q1", "Q3", "Q4"]}
+    assert looked_at(examples, count=1) == {"document": ["D1"], "question": ["Q1"]}
+    assert looked_at(examples, count=0) == {} == looked_at([], count=4)
 
 
 def test_text_of_documents_is_shown_by_tensorboard_and_never_obeyed() -> None:

@@ -1,13 +1,14 @@
 """A look inside a training, in TensorBoard: words, vectors, scores, gradients.
 
-Shapes: X vectors, L memory tokens, D hidden size.
+Shapes: B questions, K slots, N candidates, L memory tokens, X vectors, D hidden size.
 """
 
 from __future__ import annotations
 
 import logging
+import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from clara_lightning.backbone.adapters import COMPRESSOR, QUERY_REASONER
 from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.folder import full
 from clara_lightning.backbone.lens import BATCH, Lens, Word, anchor_words, logit_lens
-from clara_lightning.data.examples import ExamplesDataModule
-from clara_lightning.data.records import Question, SCPExample
+from clara_lightning.data.examples import ExamplesDataModule, ReadingExample
+from clara_lightning.data.records import Question
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import ClaraModule
 from clara_lightning.modules.joint import JointRAGModule, Scored
@@ -32,6 +33,7 @@ from clara_lightning.modules.overview import default_of
 from clara_lightning.objectives.topk import selection_entropy, slot_probabilities
 
 PROJECTOR = "projector"
+Data = ExamplesDataModule[Any, Any]
 LABEL = ("kind", "place", "anchor", "text")
 
 log = logging.getLogger(__name__)
@@ -74,7 +76,8 @@ class LookInside(Callback):
         """Log gradients and scores of a step that is logged."""
         logger = _logger(trainer)
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector, unseen by mypy
-        if logger is None or not isinstance(pl_module, ClaraModule) or (trainer.global_step + 1) % every:
+        due = every and (trainer.global_step + 1) % every == 0
+        if not due or logger is None or not isinstance(pl_module, ClaraModule):
             return
         for name in pl_module.trained:
             pl_module.log(f"train/grad_norm_{name}", gradient_norm(pl_module.backbone, name))
@@ -87,8 +90,8 @@ class LookInside(Callback):
         if trainer.state.fn != "fit" or trainer.sanity_checking or logger is None:
             return
         if isinstance(pl_module, ClaraModule) and isinstance(data, ExamplesDataModule):
-            self._show_words(trainer, pl_module.backbone, data.val_rows, logger.experiment)
-            self._show_vectors(trainer, pl_module.backbone, data.val_rows, Path(logger.log_dir) / PROJECTOR)
+            self._show_words(trainer, pl_module.backbone, data, logger.experiment)
+            self._show_vectors(trainer, pl_module.backbone, data, Path(logger.log_dir) / PROJECTOR)
 
     def _show_scores(self, trainer: Trainer, module: JointRAGModule, scored: Scored, writer: SummaryWriter) -> None:
         select, (scores_BN, mask_BN, gold_BN) = module.select, scored
@@ -100,20 +103,18 @@ class LookInside(Callback):
             if trainer.is_global_zero and chosen_BN.any():
                 writer.add_histogram(f"scores/{name}", scores_BN[chosen_BN], trainer.global_step)
 
-    def _show_words(
-        self, trainer: Trainer, backbone: ClaraBackbone, rows: Sequence[Any], writer: SummaryWriter
-    ) -> None:
-        for kind, texts in looked_at(rows, count=self.texts).items():
+    def _show_words(self, trainer: Trainer, backbone: ClaraBackbone, data: Data, writer: SummaryWriter) -> None:
+        for kind, texts in looked_at(_examples(data), count=self.texts).items():
             lenses = logit_lens(backbone, texts, adapter=_reader(backbone, kind), top=3)
             if trainer.is_global_zero:
                 writer.add_text(f"lens/{kind}", "\n\n".join(map(markdown, lenses)), trainer.global_step)
 
     @torch.no_grad()
-    def _show_vectors(self, trainer: Trainer, backbone: ClaraBackbone, rows: Sequence[Any], folder: Path) -> None:
+    def _show_vectors(self, trainer: Trainer, backbone: ClaraBackbone, data: Data, folder: Path) -> None:
         vectors: list[Tensor] = []
         labels: list[list[str]] = []
         count = -(-self.vectors // backbone.memory_config.tokens)
-        for kind, texts in looked_at(rows, count=count).items():
+        for kind, texts in looked_at(_examples(data), count=count).items():
             adapter = _reader(backbone, kind)
             with backbone.evaluating():
                 parts = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
@@ -135,18 +136,18 @@ def gradient_norm(backbone: ClaraBackbone, adapter: str) -> Tensor:
     return norm
 
 
-def looked_at(rows: Sequence[SCPExample | Question], *, count: int) -> dict[str, list[str]]:
-    """The first ``count`` documents and questions of some rows, where there are any; of each row one, if known gold."""
+def looked_at(examples: Iterable[ReadingExample | Question], *, count: int) -> dict[str, list[str]]:
+    """The first ``count`` documents and questions, where there are any; of each example one, a gold one first."""
     documents: dict[str, None] = {}
     questions: dict[str, None] = {}
-    for row in rows:
-        if isinstance(row, SCPExample):
-            documents[row.document] = None
-            questions[row.pairs[0].question] = None
+    for example in examples:
+        if isinstance(example, ReadingExample):
+            contents = example.documents
         else:
-            best = sorted(row.passages, key=lambda passage: not passage.gold)[:1]
-            documents |= dict.fromkeys(passage.content for passage in best)
-            questions[row.question] = None
+            ranked = sorted(example.passages, key=lambda passage: not passage.gold)
+            contents = tuple(passage.content for passage in ranked)
+        documents |= dict.fromkeys(contents[:1])
+        questions |= dict.fromkeys([example.question] if example.question else ())
         if min(len(documents), len(questions)) >= count:
             break
     found = {"document": list(documents)[:count], "question": list(questions)[:count]}
@@ -176,6 +177,11 @@ def escaped(text: str) -> str:
     """
     clean = (c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
     return "".join(c if c.isalnum() or c == " " else f"&#{ord(c)};" for c in clean)
+
+
+def _examples(data: Data) -> Iterator[ReadingExample | Question]:
+    """The validation examples, the same every time and on every process."""
+    return (data.val_example(row, random.Random(0)) for row in data.val_rows)
 
 
 def _labels(kind: str, texts: Sequence[str], anchors: Sequence[Sequence[str | None]]) -> list[list[str]]:
