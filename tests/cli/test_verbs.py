@@ -21,7 +21,16 @@ def words(joint: Path, store: Path) -> list[object]:
 
 
 @pytest.mark.parametrize(
-    "args", [["--help"], [], ["ask", "--help"], ["evaluate", "-h"], ["demo", "--help"], ["estimate", "--help"]]
+    "args",
+    [
+        ["--help"],
+        [],
+        ["ask", "--help"],
+        ["evaluate", "-h"],
+        ["demo", "--help"],
+        ["estimate", "--help"],
+        ["inspect", "-h"],
+    ],
 )
 def test_help_imports_nothing_heavy(args: list[str]) -> None:
     program = (
