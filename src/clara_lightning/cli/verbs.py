@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import cleandoc
 from typing import TYPE_CHECKING, NoReturn
 
 from clara_lightning.errors import ClaraError
@@ -46,7 +47,7 @@ class Verb:
         """Parse and call."""
         parser = _Parser(
             prog=f"clara {self.name}",
-            description=self.call.__doc__,
+            description=cleandoc(self.call.__doc__ or ""),
             formatter_class=argparse.RawTextHelpFormatter,
             allow_abbrev=not self.passes_on,
         )
