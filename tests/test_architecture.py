@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "corpus": {"backbone", "data", "objectives"},
     "modules": {"backbone", "corpus", "data", "objectives"},
     "synthesis": {"data"},
-    "inference": {"backbone", "corpus", "data"},
+    "inference": {"backbone", "corpus", "data", "objectives"},
     "estimate": {"backbone", "data"},
     "evaluation": {"backbone", "corpus", "data", "inference", "objectives"},
     "demo": {"backbone", "corpus", "data", "evaluation", "inference", "objectives"},

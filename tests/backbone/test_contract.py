@@ -162,6 +162,20 @@ def test_memory_holds_with_every_kind_of_tokenizer(
         assert_close(row, memory_by_definition(backbone, text, adapter=COMPRESSOR), torch.float64)
 
 
+@every_family
+@torch.no_grad()
+def test_memory_decodes_as_the_whole_model_decodes_text_by_text(
+    tiny_backbone: Backbones, documents: list[str], family: str
+) -> None:
+    backbone = tiny_backbone(family, adapters=ALL, dtype=EXACT[family])
+    found_NLV = backbone.memory_logits(documents, adapter=QUERY_REASONER)
+    backbone.lm.set_adapter(QUERY_REASONER)
+    for text, found_LV in zip(documents, found_NLV, strict=True):
+        placed = backbone._place_memory(backbone.tokenize([text]), backbone.head(QUERY_REASONER))
+        logits_SV = backbone.causal_lm(inputs_embeds=placed.embeddings_NSD, use_cache=False).logits[0]
+        assert_close(found_LV, logits_SV[-4:].float(), EXACT[family])
+
+
 # --- answering ------------------------------------------------------------------------------------------------------
 
 

@@ -87,6 +87,23 @@ def test_a_loaded_backbone_is_frozen_and_in_evaluation(saved: AdapterFolder) -> 
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 
 
+def test_a_header_of_before_the_temperature_was_kept_has_the_default(saved: AdapterFolder) -> None:
+    older = AdapterFolder.open(change_header(saved, retrieval={"score": "flat", "top_k": 3}))
+    assert older.retrieval == RetrievalConfig(score="flat", top_k=3, temperature=0.02)
+    assert fingerprint(build_from_folder(older)) == saved.fingerprint
+
+
+def test_the_fingerprint_does_not_depend_on_how_documents_are_found(backbone: ClaraBackbone, tmp_path: Path) -> None:
+    found = set()
+    for temperature in (0.02, 1.0):
+        retrieval = RetrievalConfig(temperature=temperature)
+        save_adapters(backbone, tmp_path / "a", config=BackboneConfig(), stage="S", parent=None, retrieval=retrieval)
+        opened = AdapterFolder.open(tmp_path / "a")
+        assert opened.retrieval == retrieval
+        found.add(opened.fingerprint)
+    assert len(found) == 1
+
+
 def test_the_header_says_what_the_adapters_were_made_with(
     backbone: ClaraBackbone, saved: AdapterFolder, tiny_model_folder: Path
 ) -> None:

@@ -30,6 +30,7 @@ def words(joint: Path, store: Path) -> list[object]:
         ["demo", "--help"],
         ["estimate", "--help"],
         ["convert", "-h"],
+        ["inspect", "-h"],
     ],
 )
 def test_help_imports_nothing_heavy(args: list[str]) -> None:
@@ -91,12 +92,14 @@ def test_explain_shows_the_documents(words: list[object], clara: Any) -> None:
 
 
 def test_text_of_documents_is_shown_and_never_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
-    from clara_lightning.cli.screen import print_answer
+    from clara_lightning.cli.screen import print_answer, print_hits
     from clara_lightning.data.records import Document
     from clara_lightning.inference.pipeline import Answer, Hit
 
     text = "[bold]not bold[/bold] [/nothing] \x1b[31mnot red\x07"
-    print_answer(Answer("Q", text, (Hit(Document("[i]d[/i]", text, text), 0.5),)), explain=True)
+    answer = Answer("Q", text, (Hit(Document("[i]d[/i]", text, text), 0.5),))
+    print_answer(answer)
+    print_hits(answer.hits)
 
     shown = capsys.readouterr().out
     assert shown.count("[bold]not bold[/bold] [/nothing]") == 3

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 STAGES = ("compressor", "joint")
 PLAIN = ("--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr", 1.0, "--trainer.gradient_clip_val", 1.0)
 TWO = ("--trainer.devices", 2, "--data.batch_size", 2)
+OF_A_BATCH = ("distinct_share", "entropy", "selection_entropy", "top_share")
 SPREADS: dict[str, tuple[object, ...]] = {
     "accumulated": ("--trainer.accumulate_grad_batches", 2, "--data.batch_size", 2),
     "ddp": (*TWO, "--trainer.strategy", "ddp"),
@@ -101,7 +102,7 @@ def test_a_step_is_the_same_however_it_is_spread(
     logged, expected = rows_of(run), rows_of(whole)
     assert [row.keys() for row in logged] == [row.keys() for row in expected]
     for row, other in zip(logged, expected, strict=True):
-        compared = row.keys() - {f"train/{name}" for name in ("distinct_share", "entropy", "top_share")}  # of a batch
+        compared = row.keys() - {f"train/{name}" for name in OF_A_BATCH}
         assert {name: row[name] for name in compared} == pytest.approx(
             {name: other[name] for name in compared}, rel=1e-4, abs=1e-5
         )

@@ -87,10 +87,15 @@ def test_validation_logs_loss_recall_and_mrr(joint_run: Path) -> None:
     assert 0 <= metrics(joint_run, "val/recall@1")[0] <= metrics(joint_run, "val/recall@2")[0] <= 1
 
 
-def test_the_adapters_remember_score_and_number_of_documents(joint: Path) -> None:
-    header = yaml.safe_load((joint / "clara.yaml").read_text(encoding="utf-8"))
+def test_the_adapters_remember_score_number_of_documents_and_temperature(
+    commands: Any, clara: Any, compressor: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
 
-    assert header["retrieval"] == {"score": "maxsim", "top_k": 2}
+    assert clara(*commands.fit_joint(run, compressor, "--model.temperature", 0.5, "--trainer.max_steps", 1)).code == 0
+
+    header = yaml.safe_load((run / "adapters" / "clara.yaml").read_text(encoding="utf-8"))
+    assert header["retrieval"] == {"score": "maxsim", "top_k": 2, "temperature": 0.5}
     assert header["stage"] == "JointRAGModule"
 
 

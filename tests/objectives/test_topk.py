@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
 from clara_lightning.errors import ClaraError
-from clara_lightning.objectives.topk import StraightThroughTopK, gumbel_perturb, mix, straight_through_top_k
+from clara_lightning.objectives.topk import (
+    StraightThroughTopK,
+    gumbel_perturb,
+    mix,
+    selection_entropy,
+    slot_probabilities,
+    straight_through_top_k,
+)
 
 TAU = 0.02
 
@@ -234,3 +243,31 @@ def test_mix_gives_gradient_to_the_taken_memory_alone() -> None:
     torch.autograd.backward(mix(selection_BKN, memory_BNLD).sum())
     assert memory_BNLD.grad is not None
     assert memory_BNLD.grad.sum(dim=(2, 3)).nonzero()[:, 1].tolist() == sorted(indices_BK[0].tolist())
+
+
+def test_slot_probabilities_are_those_of_the_documents_not_yet_taken() -> None:
+    scores_BN = random_scores(3, 6)
+    found_BKN = slot_probabilities(scores_BN, k=4, temperature=0.3)
+    for scores_N, found_KN in zip(scores_BN, found_BKN, strict=True):
+        order = scores_N.argsort(descending=True).tolist()
+        rows = [plain_probabilities(scores_N, order[:j], temperature=0.3) for j in range(4)]
+        torch.testing.assert_close(found_KN, torch.stack(rows))
+
+
+def test_slot_probabilities_are_what_the_gradient_of_the_selection_is_of() -> None:
+    scores_BN, mask_BN = random_scores(2, 6), torch.tensor([[True] * 6, [True, False] * 3])
+    weights = random_scores(2, 3, 6, seed=9)
+    gradients = []
+    for choose in (lambda s: straight_through_top_k(s, mask_BN, k=3, temperature=TAU)[0], None):
+        scores = scores_BN.clone().requires_grad_()
+        chosen = choose(scores) if choose else slot_probabilities(scores, mask_BN, k=3, temperature=TAU)
+        (chosen * weights).sum().backward()
+        gradients.append(scores.grad)
+    assert torch.equal(gradients[0], gradients[1])
+
+
+def test_entropy_of_the_selection_is_that_of_its_slots_counted_by_hand() -> None:
+    soft_BKN = torch.tensor([[[0.25, 0.25, 0.5, 0.0], [1.0, 0.0, 0.0, 0.0]]])
+    assert float(selection_entropy(soft_BKN)) == pytest.approx(1.5 * math.log(2) / 2)
+    uniform_BKN = slot_probabilities(torch.zeros(2, 5), k=1, temperature=TAU)
+    assert float(selection_entropy(uniform_BKN)) == pytest.approx(math.log(5))

@@ -24,6 +24,7 @@ from clara_lightning.backbone.adapters import (
     LoraSettings,
     active_adapter,
     adapted_names,
+    adapter_parameters,
     add_adapters,
     copy_adapter,
     lora_layers,
@@ -59,6 +60,36 @@ class Compressed(NamedTuple):
     memory_mean_ND: Tensor
     weights_NL: Tensor
     num_cut: int
+
+
+class Placed(NamedTuple):
+    """Texts with memory tokens behind them, as the trunk reads them.
+
+    Attributes:
+        embeddings_NSD: input embeddings, S = T + L.
+        attention_NS: 1 on real positions.
+        anchor_NLD: the anchors' embeddings, centred; ``None`` without anchors.
+        weights_NL: see :class:`Compressed`.
+    """
+
+    embeddings_NSD: Tensor
+    attention_NS: Tensor
+    anchor_NLD: Tensor | None
+    weights_NL: Tensor
+
+
+class TokenLosses(NamedTuple):
+    """Negative log-likelihood of each answer token, over all prompts in order.
+
+    Attributes:
+        losses_X: nats, float32.
+        rows_X: the prompt of each token.
+        ids_X: the token itself.
+    """
+
+    losses_X: Tensor
+    rows_X: Tensor
+    ids_X: Tensor
 
 
 class AnswerLoss(NamedTuple):
@@ -105,7 +136,7 @@ class ClaraBackbone(nn.Module):
         self.prompts = PromptEncoder(
             tokenizer, template=prompt, memory_tokens=memory.tokens, text_tokens=memory.document_tokens
         )
-        mean_D, std_D = _embedding_statistics(model)
+        mean_D, std_D = embedding_statistics(model)
         vocab_size = embedding_table(model).weight.shape[0]
         self.lm: PeftModel = add_adapters(model, names=self.adapters, settings=lora)
         self.heads = nn.ModuleDict(
@@ -156,6 +187,11 @@ class ClaraBackbone(nn.Module):
     def head(self, adapter: str) -> MemoryHead:
         """Memory tokens and calibration of an adapter."""
         return cast(MemoryHead, self.heads[adapter])
+
+    def own_parameters(self, adapter: str) -> list[nn.Parameter]:
+        """Everything that can be trained of an adapter: its LoRA weights, and where it has them its memory tokens."""
+        lora = [value for _, value in adapter_parameters(self.lm, adapter)]
+        return [*lora, *(self.heads[adapter].parameters() if adapter in self.heads else ())]
 
     def use_adapter(self, name: str | None) -> AbstractContextManager[None]:
         """Scope in which the adapter ``name`` (``None``: the bare backbone) is active.
@@ -236,14 +272,16 @@ class ClaraBackbone(nn.Module):
         """
         tokens = self.tokenize(texts)
         head = self.head(adapter)
-        hidden_NSD, anchor_NLD, weights_NL = self._trunk_over(tokens, head, adapter)
+        placed = self._place_memory(tokens, head)
+        with self.use_adapter(adapter):
+            hidden_NSD = self._trunk(placed.embeddings_NSD, placed.attention_NS)
         text_NTD, memory_NLD = hidden_NSD.split([tokens.ids_NT.shape[1], head.config.tokens], dim=1)
         real_NT1 = tokens.attention_NT.unsqueeze(-1).float()
         return Compressed(
-            memory_NLD=head.memory(memory_NLD, anchor_NLD),
+            memory_NLD=head.memory(memory_NLD, placed.anchor_NLD),
             text_mean_ND=(text_NTD.float() * real_NT1).sum(1) / real_NT1.sum(1).clamp_min(1.0),
             memory_mean_ND=memory_NLD.float().mean(1),
-            weights_NL=weights_NL,
+            weights_NL=placed.weights_NL,
             num_cut=tokens.num_cut,
         )
 
@@ -255,8 +293,17 @@ class ClaraBackbone(nn.Module):
         """Query vectors of questions ``(N, L, D)`` in float32, made by the query reasoner (paper, section 3.3)."""
         return self.read(questions, adapter=QUERY_REASONER).memory_NLD
 
-    def _trunk_over(self, tokens: Tokens, head: MemoryHead, adapter: str) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Last hidden states over text and memory positions, the anchors' embeddings, and the anchors' weights."""
+    def memory_logits(self, texts: Sequence[str], *, adapter: str) -> Tensor:
+        """What the LM's own head makes of the last hidden states at the memory positions ``(N, L, V)``, float32."""
+        tokens, length = self.tokenize(texts), self.memory_config.tokens
+        placed = self._place_memory(tokens, self.head(adapter))
+        keep_NS = F.pad(torch.zeros_like(tokens.attention_NT), (0, length), value=True)
+        with self.use_adapter(adapter):
+            logits_XV = self._logits(placed.embeddings_NSD, placed.attention_NS, keep_NS)
+        return logits_XV.float().view(len(texts), length, -1)
+
+    def _place_memory(self, tokens: Tokens, head: MemoryHead) -> Placed:
+        """Texts with memory tokens behind them, each with its anchor where there are anchors."""
         count, length = tokens.ids_NT.shape[0], head.config.tokens
         text_NTD = self.embed(tokens.ids_NT)
         memory_NLD = head.tokens_LD.expand(count, -1, -1)
@@ -269,9 +316,8 @@ class ClaraBackbone(nn.Module):
             weights_NL = head.query_weight(tokens.ids_NT.gather(1, positions_NL)) * filled_NL
             memory_NLD = memory_NLD + anchor_NLD
         attention_NS = F.pad(tokens.attention_NT, (0, length), value=True).long()
-        with self.use_adapter(adapter):
-            hidden_NSD = self._trunk(torch.cat([text_NTD, memory_NLD.to(text_NTD.dtype)], dim=1), attention_NS)
-        return hidden_NSD, anchor_NLD, weights_NL
+        embeddings_NSD = torch.cat([text_NTD, memory_NLD.to(text_NTD.dtype)], dim=1)
+        return Placed(embeddings_NSD, attention_NS, anchor_NLD, weights_NL)
 
     def _trunk(self, embeddings_BTD: Tensor, attention_BT: Tensor) -> Tensor:
         """Last hidden states of the LM without its head."""
@@ -302,23 +348,30 @@ class ClaraBackbone(nn.Module):
     def answer_loss(
         self, prompts: Sequence[Prompt], memory: Tensor | None = None, *, adapter: str | None = GENERATOR
     ) -> AnswerLoss:
-        """Negative log-likelihood of each prompt's answer; the LM head runs at answer positions alone.
+        """Negative log-likelihood of each prompt's answer.
 
         Args:
             prompts: B prompts with an answer each.
             memory: see :meth:`splice`.
             adapter: who reads; ``None`` is the bare backbone.
         """
+        tokens = self.token_losses(prompts, memory, adapter=adapter)
+        sums_B = tokens.losses_X.new_zeros(len(prompts)).index_add(0, tokens.rows_X, tokens.losses_X)
+        return AnswerLoss(sums_B, tokens.rows_X.bincount(minlength=len(prompts)))
+
+    def token_losses(
+        self, prompts: Sequence[Prompt], memory: Tensor | None = None, *, adapter: str | None = GENERATOR
+    ) -> TokenLosses:
+        """As :meth:`answer_loss`, token by token; the LM head runs at answer positions alone."""
         batch = self.prompts.encode(prompts)
         embeddings_BTD = self.splice(batch, memory)
         labels_BT = F.pad(batch.labels[:, 1:], (0, 1), value=IGNORED).to(self.device)  # what each position predicts
         keep_BT = labels_BT != IGNORED
         with self.use_adapter(adapter):
             logits_XV = self._logits(embeddings_BTD, batch.attention.to(self.device), keep_BT)
-        losses_X = F.cross_entropy(logits_XV.float(), labels_BT[keep_BT], reduction="none")
-        rows_X = keep_BT.nonzero()[:, 0]
-        sums_B = losses_X.new_zeros(len(prompts)).index_add(0, rows_X, losses_X)
-        return AnswerLoss(sums_B, keep_BT.sum(1))
+        ids_X = labels_BT[keep_BT]
+        losses_X = F.cross_entropy(logits_XV.float(), ids_X, reduction="none")
+        return TokenLosses(losses_X, keep_BT.nonzero()[:, 0], ids_X)
 
     def _logits(self, embeddings_BTD: Tensor, attention_BT: Tensor, keep_BT: Tensor) -> Tensor:
         """Logits of the positions ``keep_BT`` ``(X, V)``, in reading order.
@@ -393,7 +446,9 @@ class ClaraBackbone(nn.Module):
         states = []
         for start in range(0, len(chosen), 8):
             tokens = self.tokenize(chosen[start : start + 8])
-            hidden, _, _ = self._trunk_over(tokens, head, COMPRESSOR)
+            placed = self._place_memory(tokens, head)
+            with self.use_adapter(COMPRESSOR):
+                hidden = self._trunk(placed.embeddings_NSD, placed.attention_NS)
             states.append(hidden[:, -head.config.tokens :].flatten(0, 1).float())
         head.calibrate(torch.cat(states))
 
@@ -428,7 +483,7 @@ def embedding_table(model: PreTrainedModel) -> nn.Embedding:
 
 
 @torch.no_grad()
-def _embedding_statistics(model: PreTrainedModel) -> tuple[Tensor, Tensor]:
+def embedding_statistics(model: PreTrainedModel) -> tuple[Tensor, Tensor]:
     """Mean and spread of every dimension over the input embeddings, as the model's layers see them ``(D,)``."""
     embedding = embedding_table(model)
     ids = torch.arange(embedding.weight.shape[0], device=embedding.weight.device)

@@ -49,10 +49,12 @@ class RetrievalConfig:
     Args:
         score: ``maxsim`` (late interaction over memory tokens) or ``flat`` (cosine of the flattened memory).
         top_k: documents that the generator reads.
+        temperature: tau of the soft choice that they were trained with.
     """
 
     score: ScoreName = "maxsim"
     top_k: int = 5
+    temperature: float = 0.02
 
     @classmethod
     def default(cls, memory: MemoryConfig) -> RetrievalConfig:

@@ -16,12 +16,9 @@ from clara_lightning.evaluation.results import Costs, Results
 from clara_lightning.inference.pipeline import Answer, Hit
 
 
-def print_answer(answer: Answer, *, explain: bool) -> None:
-    """An answer, and where asked for the passages whose memory it was read from."""
-    console = Console(soft_wrap=True)
-    console.print(plain(answer.text) or "(no answer)", style="bold")
-    if explain:
-        print_hits(answer.hits)
+def print_answer(answer: Answer) -> None:
+    """An answer."""
+    Console(soft_wrap=True).print(plain(answer.text) or "(no answer)", style="bold")
 
 
 def print_hits(hits: Sequence[Hit]) -> None:

@@ -28,6 +28,7 @@ from clara_lightning.modules.checkpoint import StepCheckpoint
 from clara_lightning.modules.compressor import SalientCompressor
 from clara_lightning.modules.exporter import AdapterExporter
 from clara_lightning.modules.joint import JointRAGModule
+from clara_lightning.modules.look import LookInside
 from clara_lightning.modules.metrics_file import MetricsFile
 from clara_lightning.modules.preemption import Preemption
 from clara_lightning.modules.schedule import ScheduleConfig
@@ -41,6 +42,7 @@ CALLBACKS: dict[str, type[Callback]] = {  # in the order in which they are calle
     "exporter": AdapterExporter,
     "metrics": MetricsFile,
     "preemption": Preemption,
+    "look": LookInside,
     "encoder": CorpusEncoder,
 }
 

@@ -6,14 +6,17 @@ This module imports nothing heavy, so that help answers at once.
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import NoReturn
+from inspect import cleandoc
+from typing import TYPE_CHECKING, NoReturn
 
 from clara_lightning.errors import ClaraError
+
+if TYPE_CHECKING:
+    from clara_lightning.inference.pipeline import ClaraPipeline
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,7 +51,7 @@ class Verb:
             return self.verbs[args[0]].run(args[1:])
         parser = _Parser(
             prog=f"clara {self.name}",
-            description=inspect.cleandoc(self.call.__doc__ or ""),
+            description=cleandoc(self.call.__doc__ or ""),
             formatter_class=argparse.RawTextHelpFormatter,
             allow_abbrev=not self.passes_on,
         )
@@ -78,7 +81,12 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
 
 def _ask_options(parser: argparse.ArgumentParser) -> None:
     _store_options(parser)
-    parser.add_argument("--explain", action="store_true", help="also show the passages that were used")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="also show the documents that were taken with scores and soft weights, the words in the question's\n"
+        "vectors, and the answer's log-probability without, with another's, with this memory and with the text",
+    )
     parser.add_argument("--max-new-tokens", type=int, default=32, metavar="N", help="length of an answer at most")
 
 
@@ -184,6 +192,18 @@ def _convert_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the counts as one JSON object")
 
 
+def _inspect_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--adapters", required=True, metavar="DIR", help="adapter folder made by clara fit")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--text", nargs="+", metavar="TEXT", help="documents to compress")
+    what.add_argument("--question", nargs="+", metavar="TEXT", help="questions, as search reads them")
+    what.add_argument("--store", metavar="DIR", help="stored memory of the documents that --id names")
+    parser.add_argument("--id", nargs="+", metavar="ID", help="ids of documents in the store")
+    parser.add_argument("--top", type=int, default=4, metavar="N", help="words for each place (default: 4)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a text")
+    _model_options(parser)
+
+
 def _questions(given: str) -> list[str]:
     found = [line.strip() for line in sys.stdin] if given == "-" else [given.strip()]
     questions = [question for question in found if question]
@@ -201,12 +221,27 @@ def ask(args: argparse.Namespace) -> None:
     pipeline = ClaraPipeline.open(
         adapters=args.adapters, store=args.store, backbone=_backbone(args), device=args.device
     )
+    if args.explain:
+        _explain(args, pipeline, questions)
+        return
     for answer in pipeline.answer(questions, top_k=args.top_k, max_new_tokens=args.max_new_tokens):
         if args.json:
             hits = [{"id": h.document.id, "title": h.document.title, "score": h.score} for h in answer.hits]
             print(json.dumps({"question": answer.question, "answer": answer.text, "documents": hits}))
         else:
-            print_answer(answer, explain=args.explain)
+            print_answer(answer)
+
+
+def _explain(args: argparse.Namespace, pipeline: ClaraPipeline, questions: Sequence[str]) -> None:
+    from clara_lightning.cli.look import print_explanation
+    from clara_lightning.inference.explain import explain
+
+    for question in questions:
+        explanation = explain(pipeline, question, top_k=args.top_k, max_new_tokens=args.max_new_tokens)
+        if args.json:
+            print(json.dumps(explanation.to_json(), ensure_ascii=False))
+        else:
+            print_explanation(explanation)
 
 
 def search(args: argparse.Namespace) -> None:
@@ -367,6 +402,38 @@ def doctor(args: argparse.Namespace) -> None:
     print("\n".join(f"{name:<{width}}  {finding}" for name, finding in rows.items()))
 
 
+def inspect(args: argparse.Namespace) -> None:
+    """Show the words in a memory: what each place decodes to, and which of these words do not stand in the text.
+
+    A text is read anew, and its last hidden states go through the LM's own head. Stored memory is not: for it the
+    input embeddings are shown that it lies nearest to.
+    """
+    if args.top < 1:
+        raise ClaraError(f"--top must be >= 1, got {args.top}")
+    if (args.store is None) != (args.id is None):
+        raise ClaraError("--id names documents of a --store: give both, or neither")
+    for option, given in (("--text", args.text), ("--question", args.question)):
+        if not all(text.strip() for text in given or ()):
+            raise ClaraError(f"{option}: it is empty")
+    from clara_lightning.cli.look import Looked, look_into, print_looked
+
+    looked: list[Looked] = look_into(
+        args.adapters,
+        texts=args.text or (),
+        questions=args.question or (),
+        store=args.store,
+        ids=args.id or (),
+        top=args.top,
+        backbone=_backbone(args),
+        device=args.device,
+    )
+    for each in looked:
+        if args.json:
+            print(json.dumps(each.to_json(), ensure_ascii=False))
+        else:
+            print_looked(each)
+
+
 def _backbone(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # its class is heavy to import
     from clara_lightning.backbone.loading import BackboneConfig
 
@@ -376,6 +443,7 @@ def _backbone(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # its 
 VERBS = {
     "ask": Verb("answer a question from a store", _ask_options, ask, "ask"),
     "search": Verb("find documents in a store", _store_options, search, "search"),
+    "inspect": Verb("the words in a memory", _inspect_options, inspect, "inspect"),
     "evaluate": Verb(
         "measure adapters on questions",
         _evaluate_options,

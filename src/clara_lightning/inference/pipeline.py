@@ -88,7 +88,7 @@ class ClaraPipeline:
     def hits(self, questions: Sequence[str], *, top_k: int | None = None) -> Hits:
         """Scores and rows of the best documents of each question ``(B, K)``."""
         query = self.backbone.read(questions, adapter=self.reasoner)
-        return self.index.search(query.memory_NLD, query.weights_NL, top_k=self._top_k(top_k))
+        return self.index.search(query.memory_NLD, query.weights_NL, top_k=self.num_taken(top_k))
 
     def search(self, questions: Sequence[str], *, top_k: int | None = None) -> list[tuple[Hit, ...]]:
         """The best documents of each question, best first."""
@@ -101,9 +101,13 @@ class ClaraPipeline:
     @torch.no_grad()
     def answer(self, questions: Sequence[str], *, top_k: int | None = None, max_new_tokens: int = 32) -> list[Answer]:
         """Answers from the memory of the best documents."""
+        return self.answer_from(questions, self.hits(questions, top_k=top_k), max_new_tokens=max_new_tokens)
+
+    @torch.no_grad()
+    def answer_from(self, questions: Sequence[str], found: Hits, *, max_new_tokens: int = 32) -> list[Answer]:
+        """Answers from the memory of documents that were found, each question's in their order."""
         if max_new_tokens < 1:
             raise ClaraError(f"--max-new-tokens must be >= 1, got {max_new_tokens}")
-        found = self.hits(questions, top_k=top_k)
         rows = found.rows_BK.tolist()
         memory = self.store.memory([row for line in rows for row in line]).to(self.backbone.device)
         prompts = [self.backbone.prompts.ask(q, (MEMORY,) * len(line)) for q, line in zip(questions, rows, strict=True)]
@@ -114,7 +118,12 @@ class ClaraPipeline:
             for question, text, line, scores in zip(questions, texts, documents, found.scores_BK.tolist(), strict=True)
         ]
 
-    def _top_k(self, given: int | None) -> int:
+    def num_taken(self, given: int | None) -> int:
+        """How many documents a question takes: as many as given, or as trained where the store has so many.
+
+        Raises:
+            ClaraError: the store does not hold as many as given.
+        """
         if given is None:
             return min(self.retrieval.top_k, len(self.store))
         if not 1 <= given <= len(self.store):

@@ -50,6 +50,14 @@ class Reading(NamedTuple):
     candidates: Candidates
 
 
+class Scored(NamedTuple):
+    """A batch's candidates, detached: their scores, which places hold one, and which are gold, ``(B, N)``."""
+
+    scores_BN: Tensor
+    mask_BN: Tensor
+    gold_BN: Tensor
+
+
 class JointRAGModule(ClaraModule):
     """Trains ``query_reasoner`` and ``generator`` on the loss of the answer alone (paper, section 3.3).
 
@@ -125,6 +133,7 @@ class JointRAGModule(ClaraModule):
         self.score: ScoreName = score
         self.select = StraightThroughTopK(k=top_k, temperature=temperature, noise=noise, estimator=estimator)
         self.ranking = RetrievalScores(top_k=(1, top_k))
+        self.scored: Scored | None = None  # the last batch of training, for who looks on
         self._source: CandidateSource | None = None
         self._store: LatentStore | None = None
 
@@ -140,8 +149,8 @@ class JointRAGModule(ClaraModule):
 
     @property
     def retrieval(self) -> RetrievalConfig:
-        """The score and the number of documents of this training."""
-        return RetrievalConfig(score=self.score, top_k=self.top_k)
+        """The score, the number of documents and the temperature of this training."""
+        return RetrievalConfig(score=self.score, top_k=self.top_k, temperature=self.select.temperature)
 
     def take_over(self, parent: AdapterFolder) -> None:
         """Load compressor and generator, and the query reasoner or a copy of the compressor in its place."""
@@ -206,6 +215,7 @@ class JointRAGModule(ClaraModule):
         (loss,) = self.step_means.add([reading.loss.sum_B.sum()], batch, batch_idx)
         if (step := self.step_means.whole(batch_idx)) is not None:
             self.log("train/loss", step[0], batch_size=len(batch), prog_bar=True)
+        self.scored = Scored(reading.scores_BN.detach(), reading.candidates.mask_BN, reading.candidates.gold_BN)
         taken_BK = reading.candidates.keys_BN.gather(1, reading.indices_BK)
         for name, value in collapse_statistics(taken_BK).items():
             self.log(f"train/{name}", value, batch_size=len(batch))

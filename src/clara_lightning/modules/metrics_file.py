@@ -45,7 +45,7 @@ class MetricsFile(Callback):
         done = trainer.global_step != self._last_step  # a batch that only accumulates gradients is no step
         self._last_step = trainer.global_step
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector, unseen by mypy
-        if done and trainer.global_step % every == 0:
+        if done and every and trainer.global_step % every == 0:
             self._add(trainer, "train/")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

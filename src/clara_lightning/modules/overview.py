@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Trainer
 
-from clara_lightning.backbone.adapters import adapter_parameters
-
 if TYPE_CHECKING:
     from clara_lightning.modules.base import ClaraModule
 
@@ -77,8 +75,7 @@ def _adapters(module: ClaraModule) -> dict[str, str]:
     backbone, lora = module.backbone, module.lora
     rows = {}
     for name in backbone.adapters:
-        own = [*(value for _, value in adapter_parameters(backbone.lm, name))]
-        own += backbone.heads[name].parameters() if name in backbone.heads else []
+        own = backbone.own_parameters(name)
         state = "trained" if name in module.trained else "frozen"
         rows[name] = f"{sum(value.numel() for value in own) / 1e6:,.2f} M parameters, {state}, {own[0].dtype}".replace(
             "torch.", ""

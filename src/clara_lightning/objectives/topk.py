@@ -69,16 +69,57 @@ def straight_through_top_k(
         TopKSelection(selection_BKN=tensor([[[0., 1., 0.],
                  [0., 0., 1.]]]), indices_BK=tensor([[1, 2]]))
     """
-    _check_enough_candidates(scores_BN, candidate_mask_BN, k=k)
-    scores_BN = _at_least_fp32(scores_BN)
-    if candidate_mask_BN is not None:
-        scores_BN = scores_BN.masked_fill(~candidate_mask_BN, -torch.inf)
-    # A stable sort, because torch.topk promises nothing about ties.
-    order_BN = scores_BN.detach().sort(dim=-1, descending=True, stable=True).indices
-    soft_BKN = _slot_probabilities(scores_BN / temperature, order_BN, k=k, estimator=estimator)
+    soft_BKN, order_BN = _choose(scores_BN, candidate_mask_BN, k=k, temperature=temperature, estimator=estimator)
     indices_BK = order_BN[:, :k]
     hard_BKN = torch.zeros_like(soft_BKN).scatter_(-1, indices_BK.unsqueeze(-1), 1.0)
     return TopKSelection(hard_BKN + (soft_BKN - soft_BKN.detach()), indices_BK)
+
+
+def slot_probabilities(
+    scores_BN: Tensor,
+    candidate_mask_BN: Tensor | None = None,
+    *,
+    k: int,
+    temperature: float,
+    estimator: Estimator = "straight_through",
+) -> Tensor:
+    """The soft choice behind :func:`straight_through_top_k`: what each slot's probability goes to.
+
+    Args:
+        scores_BN: as there.
+        candidate_mask_BN: as there.
+        k: as there.
+        temperature: as there.
+        estimator: as there.
+
+    Returns:
+        ``(B, K, N)``; each slot sums to 1.
+
+    Raises:
+        ClaraError: k exceeds the candidates of a question.
+
+    Example:
+        >>> slot_probabilities(torch.tensor([[0.0, 1.0, 0.0]]), k=2, temperature=0.5)
+        tensor([[[0.1065, 0.7870, 0.1065],
+                 [0.5000, 0.0000, 0.5000]]])
+    """
+    return _choose(scores_BN, candidate_mask_BN, k=k, temperature=temperature, estimator=estimator)[0]
+
+
+def selection_entropy(soft_BKN: Tensor) -> Tensor:
+    r"""Mean entropy of the slots' soft choices, :math:`-\sum_i p_{ji} \log p_{ji}`, in nats.
+
+    0 is a choice that is certain, through which no gradient flows; log N one among N candidates that are all alike.
+
+    Args:
+        soft_BKN: from :func:`slot_probabilities`.
+
+    Example:
+        >>> selection_entropy(torch.tensor([[[0.5, 0.5], [1.0, 0.0]]]))
+        tensor(0.3466)
+    """
+    entropies_BK: Tensor = torch.special.entr(soft_BKN).sum(dim=-1)
+    return entropies_BK.mean()
 
 
 def gumbel_perturb(scores_BN: Tensor, *, scale: float, generator: torch.Generator | None = None) -> Tensor:
@@ -183,6 +224,19 @@ class StraightThroughTopK(nn.Module):
     def extra_repr(self) -> str:
         """Name the settings in ``print(module)``."""
         return f"k={self.k}, temperature={self.temperature}, noise={self.noise}, estimator={self.estimator}"
+
+
+def _choose(
+    scores_BN: Tensor, candidate_mask_BN: Tensor | None, *, k: int, temperature: float, estimator: Estimator
+) -> tuple[Tensor, Tensor]:
+    """``(B, K, N)`` soft choice of each slot, and ``(B, N)`` candidates in their order, best first."""
+    _check_enough_candidates(scores_BN, candidate_mask_BN, k=k)
+    scores_BN = _at_least_fp32(scores_BN)
+    if candidate_mask_BN is not None:
+        scores_BN = scores_BN.masked_fill(~candidate_mask_BN, -torch.inf)
+    # A stable sort, because torch.topk promises nothing about ties.
+    order_BN = scores_BN.detach().sort(dim=-1, descending=True, stable=True).indices
+    return _slot_probabilities(scores_BN / temperature, order_BN, k=k, estimator=estimator), order_BN
 
 
 def _slot_probabilities(logits_BN: Tensor, order_BN: Tensor, *, k: int, estimator: Estimator) -> Tensor:
