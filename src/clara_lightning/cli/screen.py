@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -10,9 +10,10 @@ from rich.table import Table
 from clara_lightning.estimate.estimate import Estimate
 from clara_lightning.estimate.report import headline, sections, verdict
 from clara_lightning.evaluation.compare import Compared, Spread
-from clara_lightning.evaluation.report.tables import answer_rows, plain, retrieval_rows, screen_table
+from clara_lightning.evaluation.report.tables import plain, screen_table, show
 from clara_lightning.evaluation.report.verdict import verdict as findings
-from clara_lightning.evaluation.results import Costs, Results
+from clara_lightning.evaluation.report.words import ANSWERS, SCALES, figure_label
+from clara_lightning.evaluation.results import Costs, Figures, Results
 from clara_lightning.inference.pipeline import Answer, Hit
 
 
@@ -35,18 +36,23 @@ def print_results(results: Results, costs: Costs, *, out: str) -> None:
     console = Console()
     for finding in findings(results, costs):
         console.print(f"[bold]{plain(finding.question)}[/bold] {plain(finding.answer)}", soft_wrap=True)
-    if rows := answer_rows(results):
-        console.print(screen_table(_values(rows), title=f"Answers to {results.questions} questions"))
-    for scale in results.retrieval:
-        console.print(screen_table(_values(retrieval_rows(results, scale)), title=f"Retrieval: {scale}"))
+    if results.answers:
+        rows = [["condition", *map(figure_label, ANSWERS)]]
+        rows += [[name, *_values(figures, ANSWERS)] for name, figures in results.answers.items()]
+        console.print(screen_table(rows, title=f"Answers to {results.questions} questions"))
+    for scale, systems in results.retrieval.items():
+        recalls = [name for name in next(iter(systems.values())) if name.startswith("recall@")]
+        rows = [["retriever", *map(figure_label, [*recalls, "mrr"])]]
+        rows += [[name, *_values(figures, [*recalls, "mrr"])] for name, figures in systems.items()]
+        console.print(screen_table(rows, title=f"Retrieval: {SCALES[scale].label}"))
     for note in results.notes:
         console.print(f"Note: {plain(note)}", soft_wrap=True)
-    console.print(f"{costs.seconds:.0f} s. Report: {out}/report.html", soft_wrap=True)
+    console.print(f"{costs.seconds:.0f} s. Intervals, pictures and samples: {out}/report.html", soft_wrap=True)
 
 
-def _values(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Cells without their intervals, for which a terminal is too narrow: the report has them."""
-    return [[cell.partition(" [")[0] for cell in row] for row in rows]
+def _values(figures: Figures, names: Iterable[str]) -> list[str]:
+    """Figures without their intervals, for which a terminal is too narrow: the report has them."""
+    return [show(figures[name]).partition(" ")[0] for name in names]
 
 
 def print_comparison(rows: Sequence[Compared]) -> None:

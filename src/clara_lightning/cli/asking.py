@@ -1,0 +1,149 @@
+"""``clara ask | search | inspect``: questions to a store, and a look into memory.
+
+This module imports nothing heavy, so that help answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from clara_lightning.cli.verb import Verb, backbone_of, model_options
+from clara_lightning.errors import ClaraError
+
+if TYPE_CHECKING:
+    from clara_lightning.inference.pipeline import ClaraPipeline
+
+
+def _store_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("question", help="what to ask; '-' reads one question a line from standard input")
+    parser.add_argument("--store", required=True, metavar="DIR", help="store made by clara predict")
+    parser.add_argument("--adapters", required=True, metavar="DIR", help="adapter folder made by clara fit")
+    parser.add_argument("--top-k", type=int, metavar="K", help="documents per question (default: as trained)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a question")
+    model_options(parser)
+
+
+def _ask_options(parser: argparse.ArgumentParser) -> None:
+    _store_options(parser)
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="also show the documents that were taken with scores and soft weights, the words in the question's\n"
+        "vectors, and the answer's log-probability without, with another's, with this memory and with the text",
+    )
+    parser.add_argument("--max-new-tokens", type=int, default=32, metavar="N", help="length of an answer at most")
+
+
+def _inspect_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--adapters", required=True, metavar="DIR", help="adapter folder made by clara fit")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--text", nargs="+", metavar="TEXT", help="documents to compress")
+    what.add_argument("--question", nargs="+", metavar="TEXT", help="questions, as search reads them")
+    what.add_argument("--store", metavar="DIR", help="stored memory of the documents that --id names")
+    parser.add_argument("--id", nargs="+", metavar="ID", help="ids of documents in the store")
+    parser.add_argument("--top", type=int, default=4, metavar="N", help="words for each place (default: 4)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a text")
+    model_options(parser)
+
+
+def _questions(given: str) -> list[str]:
+    found = [line.strip() for line in sys.stdin] if given == "-" else [given.strip()]
+    questions = [question for question in found if question]
+    if not questions:
+        raise ClaraError("question: it is empty")
+    return questions
+
+
+def ask(args: argparse.Namespace) -> None:
+    """Answer a question from the memory of the best documents in a store."""
+    questions = _questions(args.question)
+    from clara_lightning.cli.screen import print_answer
+    from clara_lightning.inference.pipeline import ClaraPipeline
+
+    pipeline = ClaraPipeline.open(
+        adapters=args.adapters, store=args.store, backbone=backbone_of(args), device=args.device
+    )
+    if args.explain:
+        _explain(args, pipeline, questions)
+        return
+    for answer in pipeline.answer(questions, top_k=args.top_k, max_new_tokens=args.max_new_tokens):
+        if args.json:
+            hits = [{"id": h.document.id, "title": h.document.title, "score": h.score} for h in answer.hits]
+            print(json.dumps({"question": answer.question, "answer": answer.text, "documents": hits}))
+        else:
+            print_answer(answer)
+
+
+def _explain(args: argparse.Namespace, pipeline: ClaraPipeline, questions: Sequence[str]) -> None:
+    from clara_lightning.cli.look import print_explanation
+    from clara_lightning.inference.explain import explain
+
+    for question in questions:
+        explanation = explain(pipeline, question, top_k=args.top_k, max_new_tokens=args.max_new_tokens)
+        if args.json:
+            print(json.dumps(explanation.to_json(), ensure_ascii=False))
+        else:
+            print_explanation(explanation)
+
+
+def search(args: argparse.Namespace) -> None:
+    """Show the best documents of a store for a question."""
+    questions = _questions(args.question)
+    from clara_lightning.cli.screen import print_hits
+    from clara_lightning.inference.pipeline import ClaraPipeline
+
+    pipeline = ClaraPipeline.open(
+        adapters=args.adapters, store=args.store, backbone=backbone_of(args), device=args.device
+    )
+    for question, hits in zip(questions, pipeline.search(questions, top_k=args.top_k), strict=True):
+        if args.json:
+            rows = [
+                {"id": h.document.id, "title": h.document.title, "text": h.document.text, "score": h.score}
+                for h in hits
+            ]
+            print(json.dumps({"question": question, "documents": rows}, ensure_ascii=False))
+        else:
+            print_hits(hits)
+
+
+def inspect(args: argparse.Namespace) -> None:
+    """Show the words in a memory: what each place decodes to, and which of these words do not stand in the text.
+
+    A text is read anew, and its last hidden states go through the LM's own head. Stored memory is not: for it the
+    input embeddings are shown that it lies nearest to.
+    """
+    if args.top < 1:
+        raise ClaraError(f"--top must be >= 1, got {args.top}")
+    if (args.store is None) != (args.id is None):
+        raise ClaraError("--id names documents of a --store: give both, or neither")
+    for option, given in (("--text", args.text), ("--question", args.question)):
+        if not all(text.strip() for text in given or ()):
+            raise ClaraError(f"{option}: it is empty")
+    from clara_lightning.cli.look import Looked, look_into, print_looked
+
+    looked: list[Looked] = look_into(
+        args.adapters,
+        texts=args.text or (),
+        questions=args.question or (),
+        store=args.store,
+        ids=args.id or (),
+        top=args.top,
+        backbone=backbone_of(args),
+        device=args.device,
+    )
+    for each in looked:
+        if args.json:
+            print(json.dumps(each.to_json(), ensure_ascii=False))
+        else:
+            print_looked(each)
+
+
+VERBS = (
+    Verb("ask", "answer a question from a store", _ask_options, ask),
+    Verb("search", "find documents in a store", _store_options, search),
+    Verb("inspect", "the words in a memory", _inspect_options, inspect),
+)
