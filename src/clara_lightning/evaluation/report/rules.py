@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from clara_lightning.evaluation.conditions import CLARA
 from clara_lightning.evaluation.report.tables import condition_label, show
+from clara_lightning.evaluation.report.words import figure_label
 from clara_lightning.evaluation.results import Figure, Figures, Results
 
 Mark = Literal["yes", "no", "unsure", "fact"]
@@ -68,6 +69,12 @@ def compare_answers(differences: Figures) -> Comparison:
     found = {compare(differences["f1"]), compare(differences["cross_entropy"], lower_is_better=True)}
     decided = found - {"not shown"}
     return decided.pop() if len(decided) == 1 else "not shown"
+
+
+def difference_in_words(differences: Figures, *names: str) -> str:
+    """Paired differences of some figures, with their intervals."""
+    shown = (f"{figure_label(name)} {show(differences[name])}" for name in names)
+    return f"Paired difference: {', '.join(shown)}."
 
 
 def worded(comparison: Comparison, *, better: str, worse: str, unsure: str) -> tuple[Mark, str]:

@@ -11,6 +11,7 @@ from clara_lightning.evaluation.report.rules import (
     Mark,
     compare,
     compare_answers,
+    difference_in_words,
     figures_of,
     find_condition,
     worded,
@@ -47,7 +48,8 @@ def _memory_used(results: Results) -> Finding:
     )
     none = find_condition(results, reader="generator", documents="none", form="none")
     evidence = [figures_of(results, gold, other, none, figure=figure) for figure in ("f1", "cross_entropy")]
-    return Finding(question, mark, answer, " ".join(evidence))
+    difference = difference_in_words(results.differences[gold][other], "f1", "cross_entropy")
+    return Finding(question, mark, answer, " ".join([difference, *evidence]))
 
 
 def _retained(results: Results) -> Finding:
@@ -89,7 +91,9 @@ def _beside_text(results: Results) -> Iterator[Finding]:
         unsure=f"Not shown: retrieved memory and “{label}” may answer alike; their difference may be 0.",
     )
     lengths = [f"{results.answers[name]['input_positions'].value:.0f}" for name in (ours, rival)]
-    evidence = f"{figures_of(results, ours, rival, figure='f1')} Positions of the prompt: {' beside '.join(lengths)}."
+    difference = difference_in_words(results.differences[ours][rival], "f1")
+    told = f"{difference} {figures_of(results, ours, rival, figure='f1')}"
+    evidence = f"{told} Positions of the prompt: {' beside '.join(lengths)}."
     yield Finding("Is retrieved memory better than ordinary search with text?", mark, answer, evidence)
 
 

@@ -68,8 +68,10 @@ _GENERAL = (
     Word("gold document", "a document that the data names as holding the answer"),
     Word(
         "0.450 [0.300, 0.600]",
-        "a figure and its 95 % bootstrap interval: where it would mostly fall with other questions of the same kind",
+        "a figure and its 95 % bootstrap interval: where it would mostly fall with other questions of the same kind "
+        "(a share of exactly 0 or 1 gets no width: resamples hold no answer that was not seen)",
     ),
+    Word("paired difference", "one system less another, question by question; sure where the interval leaves out 0"),
     Word("-", "not measured, or not defined for this row"),
 )
 _READERS = {"generator": "the trained generator", "backbone": "the language model without adapters"}
