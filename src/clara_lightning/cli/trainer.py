@@ -24,10 +24,11 @@ from clara_lightning.data.modules import InstructDataModule, QADataModule, SCPDa
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import STAGE_KEY, ClaraModule, check_stage
+from clara_lightning.modules.best import BestCheckpoint
 from clara_lightning.modules.checkpoint import StepCheckpoint
 from clara_lightning.modules.compressor import SalientCompressor
 from clara_lightning.modules.exporter import AdapterExporter
-from clara_lightning.modules.joint import JointRAGModule
+from clara_lightning.modules.joint import JointRAGModule, check_objective
 from clara_lightning.modules.metrics_file import MetricsFile
 from clara_lightning.modules.preemption import Preemption
 from clara_lightning.modules.schedule import ScheduleConfig
@@ -40,6 +41,7 @@ CALLBACKS: dict[str, type[Callback]] = {  # in the order in which they are calle
     "checkpoint": StepCheckpoint,
     "exporter": AdapterExporter,
     "metrics": MetricsFile,
+    "best": BestCheckpoint,
     "preemption": Preemption,
     "encoder": CorpusEncoder,
 }
@@ -114,6 +116,7 @@ class ClaraCLI(LightningCLI):
                 return  # nothing to resume yet: the run starts
         checkpoint = _open_checkpoint(Path(path))
         check_stage(checkpoint.get(STAGE_KEY), settings.model.class_path.split(".")[-1])
+        check_objective(checkpoint, settings.model.init_args.get("objective") or "answer")
         self._resumed_step = int(checkpoint["global_step"])
 
     def after_fit(self) -> None:

@@ -120,6 +120,11 @@ class ClaraModule(LightningModule, ABC):
         """How documents are to be found for this stage's adapters."""
         return self.parent.retrieval if self.parent else RetrievalConfig.default(self.memory_config)
 
+    @property
+    def late_figures(self) -> tuple[str, ...]:
+        """Figures that only the last validation of an epoch or of the run measures."""
+        return tuple(f"val/{name}" for name in self.answers.names)
+
     @abstractmethod
     def targets(self, examples: Sequence[Any]) -> tuple[int, ...]:
         """What the terms of the loss are means over, counted in some examples: answer tokens, say."""
@@ -174,6 +179,10 @@ class ClaraModule(LightningModule, ABC):
         """Fit a new compressor's memory to the backbone, on the training documents and questions."""
         with self.backbone.evaluating():
             self.backbone.calibrate(data.documents(), data.questions())
+
+    def in_effect(self) -> dict[str, str]:
+        """What a run shows at its start beside what every stage has."""
+        return {}
 
     def without_effect(self) -> list[str]:
         """One line for each of the stage's settings that was given and changes nothing."""

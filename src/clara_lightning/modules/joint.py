@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -49,6 +49,20 @@ Objective = Literal["answer", "contrastive"]
 OBJECTIVE_KEY = "clara_objective"
 
 log = logging.getLogger(__name__)
+
+
+def check_objective(checkpoint: Mapping[str, Any], wanted: str) -> None:
+    """Refuse to resume a training from one with another objective, which trains other weights.
+
+    Raises:
+        ClaraError: the checkpoint's objective is not ``wanted``.
+    """
+    found = checkpoint.get(OBJECTIVE_KEY, "answer")
+    if found != wanted:
+        raise ClaraError(
+            f"--ckpt_path: the checkpoint was trained with model.init_args.objective {found}, here it is {wanted}; "
+            "to start from its adapters set model.init_args.init_from"
+        )
 
 
 class Found(NamedTuple):
@@ -203,6 +217,12 @@ class JointRAGModule(ClaraModule):
         super().calibrate(data)
         self.backbone.start_query_reasoner()
 
+    def in_effect(self) -> dict[str, str]:
+        """The objective, where it is not the method's."""
+        if not self.is_contrastive:
+            return {}
+        return {"objective": f"contrastive at temperature {self.select.temperature:g}: the query reasoner alone learns"}
+
     def without_effect(self) -> list[str]:
         """``num_candidates``, where candidates are given; how the selection trains, where it does not train."""
         found = []
@@ -239,7 +259,7 @@ class JointRAGModule(ClaraModule):
         if left_out and self.trainer.is_global_zero:
             log.warning("%d of %d training questions name no gold document and are left out", left_out, num_rows)
         if unknown and self.trainer.is_global_zero:
-            text = "%d of %d validation questions name no gold document: val/loss and answers are all they count for"
+            text = "%d of %d validation questions name no gold document: val/ce_retrieved and answers alone count them"
             log.info(text, unknown, len(data.val_rows))
 
     def configure_model(self) -> None:
@@ -259,6 +279,12 @@ class JointRAGModule(ClaraModule):
         elif store is not None:
             index = open_index(store, score=self.score)
             self._source = SearchedCandidates(store, index, num_candidates=self.num_candidates)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """As every stage, and note an objective that is not the method's."""
+        super().on_save_checkpoint(checkpoint)
+        if self.is_contrastive:
+            checkpoint[OBJECTIVE_KEY] = self.objective
 
     def training_step(self, batch: list[Question], batch_idx: int) -> Tensor:
         """Loss of one batch."""
