@@ -128,7 +128,9 @@ def test_a_step_is_the_same_however_it_is_spread(
     assert state_of(run).keys() == state_of(whole).keys()
     assert size_of(run) < 1.1 * size_of(whole)  # adapters alone, whatever holds the backbone
     # What one strategy trained, another goes on with: the next stage, and this one.
-    assert stage != "compressor" or clara(*commands.fit_joint(tmp_path / "next", run, "--trainer.max_steps", 1)).code == 0
+    assert (
+        stage != "compressor" or clara(*commands.fit_joint(tmp_path / "next", run, "--trainer.max_steps", 1)).code == 0
+    )
     longer = ("--trainer.max_epochs", 2, "--trainer.max_steps", 3, "--ckpt_path", "last")
     resumed = clara(*fit(stage, run, *longer))
     assert resumed.code == 0, resumed.err

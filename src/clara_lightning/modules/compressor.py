@@ -161,7 +161,8 @@ class SalientCompressor(ClaraModule):
         losses = self.losses.compute()
         self.log("val/loss", losses["ce_memory"], prog_bar=True)
         self.log("val/information_retained", losses.pop("information_retained"), prog_bar=True)
-        figures = {**losses, **self.documents.figures(self.retrieval.score), **self.answers.figures()}
+        ranking = self.documents.figures(self.retrieval.score, device=self.device)
+        figures = {**losses, **ranking, **self.answers.figures()}
         self.log_dict({f"val/{name}": value for name, value in figures.items()})
 
     test_step = validation_step

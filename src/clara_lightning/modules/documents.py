@@ -10,7 +10,7 @@ from itertools import cycle, islice, repeat, zip_longest
 from typing import NamedTuple, TypeVar
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 
 from clara_lightning.backbone.backbone import Compressed
 from clara_lightning.data.examples import ReadingExample
@@ -41,7 +41,7 @@ class ReadQuestion(NamedTuple):
     query: tuple[Tensor, Tensor] | None
 
 
-class ValidationDocuments(nn.Module):
+class ValidationDocuments:
     """What documents that are compressed once tell beside the loss of their own question.
 
     Each process sees the documents of all in the order of the file, so that neither what is lent nor what is ranked
@@ -53,11 +53,9 @@ class ValidationDocuments(nn.Module):
     """
 
     def __init__(self, *, ranked: int) -> None:
-        super().__init__()
         if ranked < 0:
             raise ClaraError(f"model.init_args.ranked_documents must be >= 0, got {ranked}")
         self.ranked = ranked
-        self.scores = RetrievalScores(top_k=(1, 5), sync_on_compute=False)  # every process ranks for all questions
         self.reset()
 
     def reset(self) -> None:
@@ -67,7 +65,6 @@ class ValidationDocuments(nn.Module):
         self._questions: list[ReadQuestion] = []
         self._is_full = False
         self._num_left_out = 0
-        self.scores.reset()
 
     def add(
         self, examples: Sequence[ReadingExample], memory: Sequence[Tensor], query: Compressed | None, *, real: int
@@ -93,11 +90,12 @@ class ValidationDocuments(nn.Module):
         lent = self._lend(batch)[rank :: len(batches)] + [each[:0] for each in memory[real:]]
         return [other.to(each) for other, each in zip(lent, memory, strict=True)]
 
-    def figures(self, name: ScoreName) -> dict[str, Tensor | float]:
-        """Rank the documents of all questions for each of them.
+    def figures(self, name: ScoreName, *, device: torch.device) -> dict[str, Tensor | float]:
+        """Rank the documents of all questions for each of them; every process does so.
 
         Args:
             name: score that ranks.
+            device: where.
 
         Returns:
             ``recall@1``, ``recall@5`` and ``mrr`` over the questions whose gold documents are known, among how many
@@ -106,7 +104,8 @@ class ValidationDocuments(nn.Module):
         """
         if not self._questions:
             return {}
-        memory_NLD, device = torch.stack([*self._kept.values()]), self.scores.device
+        scores = RetrievalScores(top_k=(1, 5), sync_on_compute=False).to(device)
+        memory_NLD = torch.stack([*self._kept.values()])
         for start in range(0, len(self._questions), QUERIES):
             part = self._questions[start : start + QUERIES]
             query_BLD, weights_BL = (
@@ -115,9 +114,9 @@ class ValidationDocuments(nn.Module):
             blocks = (block.to(device) for block in memory_NLD.split(BLOCK))
             scores_BN = torch.cat([score(name, query_BLD, block, weights_BL) for block in blocks], dim=1)
             gold_BN = torch.tensor([[key in each.gold for key in self._kept] for each in part], device=device)
-            self.scores.update(scores_BN, gold_BN)
+            scores.update(scores_BN, gold_BN)
         sizes = {"ranked_documents": float(len(self._kept)), "unranked_questions": float(self._num_left_out)}
-        return {**self.scores.compute(), **sizes}
+        return {**scores.compute(), **sizes}
 
     def _keep(self, question: ReadQuestion) -> None:
         """Keep the next question of the file, as long as there is room for its documents."""
