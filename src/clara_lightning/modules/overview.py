@@ -50,7 +50,7 @@ def without_effect(module: ClaraModule, trainer: Trainer) -> list[str]:
     every: int = getattr(trainer.checkpoint_callback, "_every_n_train_steps", 0)
     if every > steps:
         found.append(f"checkpoint.every_n_train_steps {every}: the run has {steps} steps, one checkpoint at its end")
-    if not trainer.enable_validation and trainer.val_check_interval not in (None, 1.0):
+    if not validates(trainer) and trainer.val_check_interval not in (None, 1.0):
         found.append("trainer.val_check_interval: there is no data.init_args.val to measure on")
     answers = module.answers
     if not answers.rows and answers.max_new_tokens != default_of(type(module), "max_new_tokens"):
@@ -59,6 +59,12 @@ def without_effect(module: ClaraModule, trainer: Trainer) -> list[str]:
     if asked != used:
         found.append(f"model.init_args.backbone.attention {asked}: this backbone runs {used}")
     return found
+
+
+def validates(trainer: Trainer) -> bool:
+    """Whether there is anything to validate on; of a DataModule without rows Lightning learns that too late."""
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    return trainer.enable_validation and bool(getattr(data, "val_rows", True))
 
 
 def _backbone(module: ClaraModule) -> dict[str, str]:
@@ -120,7 +126,7 @@ def _training(module: ClaraModule, trainer: Trainer) -> dict[str, str]:
 def _validation(module: ClaraModule, trainer: Trainer) -> dict[str, str]:
     answers = module.answers
     rows = {}
-    if trainer.enable_validation and answers.rows:
+    if validates(trainer) and answers.rows:
         rows["answers"] = f"to the first {answers.rows} rows of validation, of at most {answers.max_new_tokens} tokens"
     for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector, unseen by mypy
         rows |= getattr(callback, "in_effect", dict)()

@@ -185,6 +185,5 @@ def is_last_validation(
     following = done + every
     if following > batches:
         return True
-    # The last step of an epoch may have fewer batches.
-    steps_then = -(-following // accumulate) if following == batches else following // accumulate
-    return 0 <= max_steps < steps + steps_then - done // accumulate
+    # It is reached if steps are left after the batch before it.
+    return 0 <= max_steps <= steps + (following - 1) // accumulate - done // accumulate
