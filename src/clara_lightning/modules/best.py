@@ -15,6 +15,7 @@ from clara_lightning.backbone.folder import IN_RUN, replace_folder, restore_fold
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import ClaraModule
 from clara_lightning.modules.metrics_file import validated
+from clara_lightning.modules.overview import validates
 
 FOLDER = "best"
 FIGURE = "figure.json"
@@ -81,9 +82,7 @@ class BestCheckpoint(Callback):
         """One line for each setting that changes nothing."""
         if self.monitor is None:
             return [f"best.mode {self.mode}: best.monitor is not given"] if self.mode else []
-        return (
-            [] if trainer.enable_validation else [f"best.monitor {self.monitor}: no data.init_args.val to measure on"]
-        )
+        return [] if validates(trainer) else ["best.monitor: there is no data.init_args.val to measure on"]
 
     def _is_better(self, value: float) -> bool:
         if math.isnan(value) or self._best is None:
