@@ -117,6 +117,27 @@ def test_a_run_goes_on_from_its_best_checkpoint(
     assert bytes_of(run / "adapters") == bytes_of(lowest / "adapters")
 
 
+def test_a_best_step_between_two_batches_of_a_step_is_for_its_weights_alone(
+    commands: Any, clara: Any, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    halves = ("--trainer.accumulate_grad_batches", 2, "--trainer.val_check_interval", 1, "--trainer.max_steps", 1)
+    fit = commands.fit_compressor(run, *LEARNING, *halves, *best("val/ce_memory", "max"))
+    assert clara(*fit).code == 0
+    assert figure(run)["step"] == 0  # after one of two batches, with the weights of the start
+    assert_whole(run)
+    checkpoint = run / "checkpoints" / "best.ckpt"
+
+    refused = clara(*fit, "--ckpt_path", checkpoint)
+
+    assert refused.mistake == (
+        f"--ckpt_path: {checkpoint} was saved between two batches of one optimizer step, and does not hold their "
+        "gradients; go on from last, or set model.init_args.init_from to the adapters beside its figure"
+    )
+    assert clara("validate", *fit[1:], "--ckpt_path", checkpoint).code == 0
+    assert clara(*fit, "--ckpt_path", "last").code == 0
+
+
 @pytest.mark.parametrize(
     ("hook", "step"),
     [

@@ -21,15 +21,17 @@ FOLDER = "best"
 FIGURE = "figure.json"
 CHECKPOINT = "best.ckpt"
 
+MID_STEP_KEY = "clara_mid_step"
+
 log = logging.getLogger(__name__)
 
 
 class BestCheckpoint(Callback):
     """Keeps the step whose validation had the best figure; does nothing outside ``clara fit``.
 
-    It is kept as ``checkpoints/best.ckpt``, to go on from, and as the folder ``RUN/best`` with its adapters, for
-    ``init_from``, and the figure. A later step must be better, not as good; nan is never better; a validation that does
-    not measure the figure changes nothing. Every checkpoint knows the best so far, so a resumed run does too.
+    It is kept as ``checkpoints/best.ckpt`` and as the folder ``RUN/best`` with its adapters, for ``init_from``, and the
+    figure. A later step must be better, not as good; nan is never better; a validation that does not measure the figure
+    changes nothing. Every checkpoint knows the best so far, so a resumed run does too.
 
     Args:
         monitor: a figure of the validation, such as ``val/information_retained``; without one nothing is kept.
@@ -62,6 +64,11 @@ class BestCheckpoint(Callback):
         if self._is_better(value):
             self._best = value
             self._keep(trainer, pl_module, value)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Mark a checkpoint of a validation that fell between two batches of one optimizer step."""
+        if trainer.fit_loop.epoch_loop._should_accumulate():
+            checkpoint[MID_STEP_KEY] = True
 
     def state_dict(self) -> dict[str, Any]:
         """The best so far; nothing before there is one."""
@@ -105,4 +112,4 @@ class BestCheckpoint(Callback):
             replace_folder(working, run / FOLDER)
             log.info("best so far: %s %.4f after %d steps, in %s", self.monitor, value, step, run / FOLDER)
         folder = getattr(trainer.checkpoint_callback, "dirpath", None) or run / "checkpoints"
-        trainer.save_checkpoint(Path(folder) / CHECKPOINT)
+        trainer.save_checkpoint(Path(folder) / CHECKPOINT, weights_only=False)
