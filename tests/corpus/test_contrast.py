@@ -26,7 +26,7 @@ def candidates() -> Candidates:
 
 
 def gold_documents() -> list[GoldDocuments]:
-    return [GoldDocuments(torch.stack([memory(key) for key in keys]), ("text",) * len(keys), keys) for keys in GOLD]
+    return [GoldDocuments(torch.stack([memory(key) for key in keys]), keys) for keys in GOLD]
 
 
 def question(name: str, *, gold: bool, gold_ids: tuple[str, ...] = ()) -> Question:
@@ -48,7 +48,7 @@ def test_a_document_is_gold_for_whom_it_is_gold_and_a_negative_for_others() -> N
 
 def test_another_questions_candidate_that_is_gold_is_no_negative() -> None:
     found, gold = candidates(), gold_documents()
-    gold[0] = GoldDocuments(torch.stack([memory(7), memory(5)]), ("text",) * 2, (7, 5))
+    gold[0] = GoldDocuments(torch.stack([memory(7), memory(5)]), (7, 5))
 
     assert pool_documents(found, gold).gold_BX[0].int().tolist() == [1, 0, 0, 1, 0]
 
@@ -61,7 +61,7 @@ def test_other_candidates_are_the_first_that_are_not_gold_over_and_over() -> Non
 
 
 def test_gold_alone_has_no_other() -> None:
-    everything = [GoldDocuments(gold.memory_NLD, gold.texts, (5, 7, 8, 9)) for gold in gold_documents()]
+    everything = [GoldDocuments(gold.memory_NLD, (5, 7, 8, 9)) for gold in gold_documents()]
 
     assert [len(other) for other in other_candidates(candidates(), everything)] == [0, 0]
 

@@ -42,12 +42,10 @@ class GoldDocuments(NamedTuple):
 
     Attributes:
         memory_NLD: their memory.
-        texts: what the compressor reads of them.
         keys: as in :class:`Candidates`.
     """
 
     memory_NLD: Tensor
-    texts: tuple[str, ...]
     keys: tuple[int, ...]
 
 
@@ -60,6 +58,10 @@ class CandidateSource(Protocol):
 
     def gold(self, questions: Sequence[Question], candidates: Candidates) -> list[GoldDocuments]:
         """The gold documents of each question, whose candidates are ``candidates``; nothing is compressed for it."""
+        ...
+
+    def gold_texts(self, question: Question) -> list[str]:
+        """What the compressor reads of a question's gold documents, in their order."""
         ...
 
 
@@ -96,11 +98,13 @@ class GivenCandidates:
         """See :class:`CandidateSource`: they are among the candidates."""
         found = []
         for question, memory_NLD in zip(questions, candidates.memory_BNLD, strict=True):
-            texts = [passage.content for passage in question.passages]
-            places = {texts[place]: place for place, passage in enumerate(question.passages) if passage.gold}
-            memory = memory_NLD[list(places.values())]
-            found.append(GoldDocuments(memory, tuple(places), tuple(map(content_key, places))))
+            places = {passage.content: place for place, passage in enumerate(question.passages) if passage.gold}
+            found.append(GoldDocuments(memory_NLD[list(places.values())], tuple(map(content_key, places))))
         return found
+
+    def gold_texts(self, question: Question) -> list[str]:
+        """See :class:`CandidateSource`."""
+        return list(dict.fromkeys(passage.content for passage in question.passages if passage.gold))
 
     def _memory(self, question: Question) -> Tensor:
         if self.store is not None:
@@ -147,9 +151,12 @@ class SearchedCandidates:
         found = []
         for question in questions:
             rows = self._gold_rows(question)
-            memory = self.store.memory(rows).to(candidates.memory_BNLD)
-            found.append(GoldDocuments(memory, tuple(d.content for d in self.store.documents(rows)), tuple(rows)))
+            found.append(GoldDocuments(self.store.memory(rows).to(candidates.memory_BNLD), tuple(rows)))
         return found
+
+    def gold_texts(self, question: Question) -> list[str]:
+        """See :class:`CandidateSource`."""
+        return [document.content for document in self.store.documents(self._gold_rows(question))]
 
     def _gold_rows(self, question: Question) -> list[int]:
         ids = tuple(dict.fromkeys(question.gold_document_ids))

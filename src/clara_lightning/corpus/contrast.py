@@ -40,19 +40,15 @@ def pool_documents(candidates: Candidates, gold: Sequence[GoldDocuments]) -> Poo
     Returns:
         Documents in the order in which they first appear: candidates, then gold documents.
     """
-    masks, lines = candidates.mask_BN.tolist(), candidates.keys_BN.tolist()
-    own = [[key for key, is_one in zip(*both, strict=True) if is_one] for both in zip(lines, masks, strict=True)]
-    places: dict[int, int] = {}
-    for place, key in enumerate(key for keys in (*own, *(each.keys for each in gold)) for key in keys):
-        places.setdefault(key, place)
+    keys = candidates.keys_BN[candidates.mask_BN].tolist() + [key for each in gold for key in each.keys]
     memory = torch.cat([candidates.memory_BNLD[candidates.mask_BN], *(each.memory_NLD for each in gold)])
-    column = {key: number for number, key in enumerate(places)}
-    own_BX, gold_BX = torch.zeros(2, len(gold), len(column), dtype=torch.bool)
-    for row, (keys, each) in enumerate(zip(own, gold, strict=True)):
-        gold_BX[row, [column[key] for key in each.keys]] = True
-        own_BX[row, [column[key] for key in (*keys, *each.keys)]] = True
-    device = memory.device
-    return Pool(memory[list(places.values())], own_BX.to(device), gold_BX.to(device))
+    first: dict[int, int] = {}
+    for place, key in enumerate(keys):
+        first.setdefault(key, place)
+    keys_X = torch.tensor(list(first), device=memory.device)
+    gold_BX = torch.stack([torch.isin(keys_X, keys_X.new_tensor(each.keys)) for each in gold])
+    candidate_BX = (candidates.keys_BN.unsqueeze(2) == keys_X).any(dim=1)  # places that are not filled have no key
+    return Pool(memory[list(first.values())], candidate_BX | gold_BX, gold_BX)
 
 
 def has_gold(question: Question, *, searched: bool) -> bool:
@@ -70,12 +66,14 @@ def questions_with_gold(questions: Sequence[Question], *, searched: bool) -> lis
     Raises:
         ClaraError: candidates are given and none of a question's is gold, or no question is left.
     """
-    kept = [question for question in questions if has_gold(question, searched=searched)]
-    if searched and not kept:
+    kept: list[Question] = []
+    without: list[Question] = []
+    for question in questions:
+        (kept if has_gold(question, searched=searched) else without).append(question)
+    if without and not searched:
+        raise ClaraError(
+            f"model.init_args.objective is 'contrastive', but question {without[0].id!r}: passages: none is gold"
+        )
+    if not kept:
         raise ClaraError("model.init_args.objective is 'contrastive', but no training question has gold_ids")
-    for question in questions if not searched else ():
-        if not has_gold(question, searched=False):
-            raise ClaraError(
-                f"model.init_args.objective is 'contrastive', but question {question.id!r}: passages: none is gold"
-            )
     return kept

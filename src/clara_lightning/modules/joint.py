@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
-from torchmetrics import MeanMetric
 
 from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER, LoraSettings
-from clara_lightning.backbone.backbone import Compressed
 from clara_lightning.backbone.folder import AdapterFolder, RetrievalConfig, fingerprint
 from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.backbone.memory import MemoryKind
 from clara_lightning.corpus.candidates import (
-    Candidates,
     CandidateSource,
     GivenCandidates,
     GoldDocuments,
@@ -26,7 +22,7 @@ from clara_lightning.corpus.candidates import (
     check_search,
     other_candidates,
 )
-from clara_lightning.corpus.contrast import has_gold, pool_documents, questions_with_gold
+from clara_lightning.corpus.contrast import has_gold, questions_with_gold
 from clara_lightning.corpus.index import open_index
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.data.examples import ExamplesDataModule
@@ -38,49 +34,17 @@ from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import ClaraModule, adamw
 from clara_lightning.modules.overview import default_of
 from clara_lightning.modules.schedule import ScheduleConfig
+from clara_lightning.modules.search import Found, SearchFigures, contrastive_losses
 from clara_lightning.modules.validation import CONDITIONS, Asked, measure_conditions
-from clara_lightning.objectives.losses import info_nce
-from clara_lightning.objectives.metrics import RetrievalScores, collapse_statistics
-from clara_lightning.objectives.monitors import ConditionLosses, SelectionCollapse
+from clara_lightning.objectives.metrics import collapse_statistics
+from clara_lightning.objectives.monitors import ConditionLosses
 from clara_lightning.objectives.scores import ScoreName, score
-from clara_lightning.objectives.topk import StraightThroughTopK, TopKSelection, mix
+from clara_lightning.objectives.topk import StraightThroughTopK
 
 Objective = Literal["answer", "contrastive"]
 OBJECTIVE_KEY = "clara_objective"
 
 log = logging.getLogger(__name__)
-
-
-def check_objective(checkpoint: Mapping[str, Any], wanted: str) -> None:
-    """Refuse to resume a training from one with another objective, which trains other weights.
-
-    Raises:
-        ClaraError: the checkpoint's objective is not ``wanted``.
-    """
-    found = checkpoint.get(OBJECTIVE_KEY, "answer")
-    if found != wanted:
-        raise ClaraError(
-            f"--ckpt_path: the checkpoint was trained with model.init_args.objective {found}, here it is {wanted}; "
-            "to start from its adapters set model.init_args.init_from"
-        )
-
-
-class Found(NamedTuple):
-    """What a batch of questions found: query vectors, candidates, their scores ``(B, N)``, and what was taken."""
-
-    query: Compressed
-    candidates: Candidates
-    scores_BN: Tensor
-    selected: TopKSelection
-
-    @property
-    def taken_BK(self) -> Tensor:
-        """Keys of the documents that were taken."""
-        return self.candidates.keys_BN.gather(1, self.selected.indices_BK)
-
-    def memory_BKLD(self) -> Tensor:
-        """Their memory; backward, the soft mixture."""
-        return mix(self.selected.selection_BKN, self.candidates.memory_BNLD)
 
 
 class JointRAGModule(ClaraModule):
@@ -172,10 +136,8 @@ class JointRAGModule(ClaraModule):
         self.score: ScoreName = score
         self.objective: Objective = objective
         self.select = StraightThroughTopK(k=top_k, temperature=temperature, noise=noise, estimator=estimator)
-        self.ranking = RetrievalScores(top_k=(1, top_k))
+        self.searches = SearchFigures(top_k=top_k)
         self.losses = ConditionLosses(("retrieved", *CONDITIONS))
-        self.contrast = MeanMetric()
-        self.collapse = SelectionCollapse()
         self._source: CandidateSource | None = None
         self._store: LatentStore | None = None
 
@@ -286,6 +248,11 @@ class JointRAGModule(ClaraModule):
         if self.is_contrastive:
             checkpoint[OBJECTIVE_KEY] = self.objective
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """As every stage, and refuse a checkpoint of another objective."""
+        super().on_load_checkpoint(checkpoint)
+        check_objective(checkpoint, self.objective)
+
     def training_step(self, batch: list[Question], batch_idx: int) -> Tensor:
         """Loss of one batch."""
         found = self._search(batch)
@@ -306,36 +273,49 @@ class JointRAGModule(ClaraModule):
 
     def on_validation_epoch_start(self) -> None:
         """Begin a validation."""
-        for metric in (self.losses, self.contrast, self.ranking, self.collapse):
-            metric.reset()
+        self.searches.reset()
+        self.losses.reset()
         self.answers.start(self.trainer)
 
     def validation_step(self, batch: list[Question], batch_idx: int) -> None:
         """Where the gold documents stand; how likely the answers are from what was taken, and under each condition."""
         real = batch.real if isinstance(batch, Batch) else len(batch)
         found = self._search(batch)
-        gold = self._gold(batch, found)
-        self._measure_search(found, gold, real)
-        self._measure_answers(batch, found, gold, real)
+        gold = self.source.gold(batch, found.candidates)
+        self.searches.add(found, real=real)
+        if self.is_contrastive:
+            known = sum(bool(own.keys) for own in gold[:real])
+            self.searches.contrast.update(self._contrast(found, gold, in_batch=False)[:known])
+        prompts, memory_BKLD = self._prompts(batch), found.memory_BKLD()
+        loss = self.backbone.answer_loss(prompts, memory_BKLD)
+        self.losses.update("retrieved", loss.sum_B[:real], loss.tokens_B[:real])
+        measure_conditions(self.backbone, self._asked(batch, found, gold), self.losses, real=real)
+        self.answers.add(self.backbone, prompts, memory_BKLD, [row.answers for row in batch], real=real)
 
     def on_validation_epoch_end(self) -> None:
         """Log the figures; ``val/loss`` is the mean of what training minimises."""
-        losses = self.losses.compute()
-        self.log("val/loss", self.contrast.compute() if self.is_contrastive else losses["ce_retrieved"], prog_bar=True)
+        losses, searches = self.losses.compute(), self.searches
+        loss = searches.contrast.compute() if self.is_contrastive else losses["ce_retrieved"]
+        self.log("val/loss", loss, prog_bar=True)
         self.log("val/information_retained", losses.pop("information_retained"), prog_bar=True)
-        self.log_dict({f"val/{name}": value for name, value in self.ranking.compute().items()}, prog_bar=True)
-        figures: dict[str, Any] = {**losses, **self.collapse.compute(), **self.answers.figures()}
+        self.log_dict({f"val/{name}": value for name, value in searches.ranking.compute().items()}, prog_bar=True)
+        figures: dict[str, Any] = {**losses, **searches.collapse.compute(), **self.answers.figures()}
         self.log_dict({f"val/{name}": value for name, value in figures.items()})
 
     test_step = validation_step
     on_test_epoch_start = on_validation_epoch_start
     on_test_epoch_end = on_validation_epoch_end
 
+    @property
+    def source(self) -> CandidateSource:
+        """Where candidates and gold documents come from; there once the model is built."""
+        assert self._source is not None
+        return self._source
+
     def _search(self, batch: list[Question]) -> Found:
         """Query, candidates, selection."""
-        assert self._source is not None
         query = self.backbone.read([question.question for question in batch], adapter=QUERY_REASONER)
-        candidates = self._source(batch, query)
+        candidates = self.source(batch, query)
         scores_BN = score(self.score, query.memory_NLD, candidates.memory_BNLD, query.weights_NL)
         return Found(query, candidates, scores_BN, self.select(scores_BN, candidates.mask_BN))
 
@@ -345,52 +325,38 @@ class JointRAGModule(ClaraModule):
 
     def _contrast_losses(self, batch: list[Question], found: Found) -> Tensor:
         """Contrastive loss of each question against the documents of the batch ``(B,)``."""
-        gold = self._gold(batch, found)
+        gold = self.source.gold(batch, found.candidates)
         for question, own in zip(batch, gold, strict=True):
             if not own.keys:  # of a DataModule of the user's own: others were looked through at the start
                 raise ClaraError(f"question {question.id!r}: no gold document, and objective is 'contrastive'")
-        return self._contrast(found, gold, rows=range(len(batch)), alone=False)
+        return self._contrast(found, gold, in_batch=True)
 
-    def _contrast(self, found: Found, gold: Sequence[GoldDocuments], *, rows: Sequence[int], alone: bool) -> Tensor:
-        """Contrastive loss of some rows of the batch, against its documents or a question's own candidates alone."""
-        pool = pool_documents(found.candidates, gold)
-        scores_BX = score(self.score, found.query.memory_NLD, pool.memory_XLD, found.query.weights_NL)
-        mask_BX = pool.own_BX if alone else torch.ones_like(pool.own_BX)
-        some = list(rows)
-        return info_nce(scores_BX[some], pool.gold_BX[some], mask_BX[some], temperature=self.select.temperature)
+    def _contrast(self, found: Found, gold: Sequence[GoldDocuments], *, in_batch: bool) -> Tensor:
+        return contrastive_losses(found, gold, name=self.score, temperature=self.select.temperature, in_batch=in_batch)
 
     def _prompts(self, batch: list[Question]) -> list[Prompt]:
         """Each question with places for what was taken, and its target."""
         places = (MEMORY,) * self.top_k
         return [self.backbone.prompts.ask(row.question, places, answer=row.answers[0]) for row in batch]
 
-    def _gold(self, batch: list[Question], found: Found) -> list[GoldDocuments]:
-        assert self._source is not None
-        return self._source.gold(batch, found.candidates)
-
-    def _measure_search(self, found: Found, gold: Sequence[GoldDocuments], real: int) -> None:
-        """The ranking of the candidates, and what is taken of them."""
-        candidates = found.candidates
-        self.ranking.update(
-            found.scores_BN[:real],
-            candidates.gold_BN[:real],
-            candidates.mask_BN[:real],
-            num_gold_B=candidates.num_gold_B[:real],
-        )
-        self.collapse.update(found.taken_BK[:real])
-        if self.is_contrastive:
-            known = [row for row in range(real) if gold[row].keys]
-            self.contrast.update(self._contrast(found, gold, rows=known, alone=True))
-
-    def _measure_answers(self, batch: list[Question], found: Found, gold: Sequence[GoldDocuments], real: int) -> None:
-        """Losses of the answers under each condition, and now and then the answers themselves."""
-        prompts, memory_BKLD = self._prompts(batch), found.memory_BKLD()
-        loss = self.backbone.answer_loss(prompts, memory_BKLD)
-        self.losses.update("retrieved", loss.sum_B[:real], loss.tokens_B[:real])
+    def _asked(self, batch: list[Question], found: Found, gold: Sequence[GoldDocuments]) -> list[Asked]:
+        """Each question with its gold documents, and with candidates in their place."""
         others = other_candidates(found.candidates, gold)
-        asked = [
-            Asked(prompt, own.texts, own.memory_NLD, other)
-            for prompt, own, other in zip(prompts, gold, others, strict=True)
+        return [
+            Asked(prompt, self.source.gold_texts(question), own.memory_NLD, other)
+            for prompt, question, own, other in zip(self._prompts(batch), batch, gold, others, strict=True)
         ]
-        measure_conditions(self.backbone, asked, self.losses, real=real)
-        self.answers.add(self.backbone, prompts, memory_BKLD, [row.answers for row in batch], real=real)
+
+
+def check_objective(checkpoint: Mapping[str, Any], wanted: str) -> None:
+    """Refuse to resume a training from one with another objective, which trains other weights.
+
+    Raises:
+        ClaraError: the checkpoint's objective is not ``wanted``.
+    """
+    found = checkpoint.get(OBJECTIVE_KEY, "answer")
+    if found != wanted:
+        raise ClaraError(
+            f"--ckpt_path: the checkpoint was trained with model.init_args.objective {found}, here it is {wanted}; "
+            "to start from its adapters set model.init_args.init_from"
+        )

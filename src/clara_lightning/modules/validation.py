@@ -132,7 +132,8 @@ class ValidationAnswers(nn.Module):
         # Rows of a batch are dealt out to the processes in turn.
         counted = [place for place in range(real) if first + place * self._processes + self._rank < self.rows]
         self.scores.update([texts[place] for place in counted], [references[place] for place in counted])
-        self.words.update(torch.tensor([float(len(texts[place].split())) for place in counted]))
+        lengths = [float(len(texts[place].split())) for place in counted]
+        self.words.update(torch.tensor(lengths, device=self.words.device))
 
     def figures(self) -> dict[str, Tensor]:
         """``em``, ``f1``, ``cover_em`` and ``answer_words`` (a mean), where the validation measures everything."""
