@@ -131,6 +131,16 @@ def test_candidates_from_a_store_are_not_compressed(small: Callable[[str], list[
     assert stored["forward_flops"] < on_the_spot["forward_flops"] / 2
 
 
+def test_contrastive_training_answers_nothing(small: Callable[[str], list[str]], run: Run) -> None:
+    stored = ("--device", "h100", "--model.init_args.store", "runs/store")
+    answering = run(*small("joint"), *stored)
+    contrast = run(*small("joint"), *stored, "--model.init_args.objective", "contrastive")
+    generator = answering["parameters"]["adapters"]["generator"]
+    assert contrast["parameters"]["trained"] == answering["parameters"]["trained"] - generator
+    assert 0 < contrast["work"]["backward_flops"] < answering["work"]["backward_flops"] / 2
+    assert 0 < contrast["work"]["tokens"] < answering["work"]["tokens"]
+
+
 def test_stage_two_reads_several_documents(small: Callable[[str], list[str]], run: Run) -> None:
     work = run(*small("instruct"), "--device", "h100")["work"]
     assert work["examples"] == 4 * 32

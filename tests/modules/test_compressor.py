@@ -12,8 +12,6 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from clara_lightning.modules.compressor import others_documents
-
 
 def test_a_run_folder_holds_configuration_checkpoint_adapters_metrics_and_events(compressor_run: Path) -> None:
     assert yaml.safe_load((compressor_run / "config.yaml").read_text(encoding="utf-8"))["model"]["class_path"] == (
@@ -151,16 +149,6 @@ def test_resize_does_not_change_the_kind_of_memory(commands: Any, clara: Any, co
     other = ("--model.memory", "calibrated", "--model.resize", "true")
     refused = clara(*commands.fit_compressor(tmp_path / "run", *other, init_from=compressor))
     assert refused.mistake.endswith("were trained with anchors")
-
-
-@pytest.mark.parametrize("counts", [(1, 1), (1, 3), (3, 1), (2, 2, 5), (1, 2, 1, 4)])
-def test_a_question_is_never_lent_its_own_documents(counts: tuple[int, ...]) -> None:
-    owner = [question for question, count in enumerate(counts) for _ in range(count)]
-
-    lent = others_documents(list(counts))
-
-    assert len(lent) == len(owner)
-    assert all(owner[document] != question for document, question in zip(lent, owner, strict=True))
 
 
 def test_validate_measures_the_adapters_of_a_run(commands: Any, clara: Any, compressor_run: Path) -> None:

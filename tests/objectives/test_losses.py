@@ -1,4 +1,4 @@
-"""Losses against NumPy."""
+"""Losses against NumPy, loops and finite differences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from clara_lightning.objectives.losses import compression_mse, information_retained
+from clara_lightning.errors import ClaraError
+from clara_lightning.objectives.losses import compression_mse, info_nce, information_retained
+
+TAU = 0.3
 
 
 def test_compression_mse_is_the_mean_squared_distance() -> None:
@@ -52,3 +55,63 @@ def test_information_retained_is_linear_between_nothing_and_the_text(ce_memory: 
 )
 def test_information_retained_is_nan_where_it_has_no_meaning(none: float, memory: float, text: float) -> None:
     assert math.isnan(information_retained(ce_none=none, ce_memory=memory, ce_text=text))
+
+
+def looped_info_nce(scores: np.ndarray, gold: np.ndarray, mask: np.ndarray) -> list[float]:
+    """The definition, one gold document after the other."""
+    losses = []
+    for row, golds, real in zip(np.exp(scores / TAU), gold, mask, strict=True):
+        others = sum(row[n] for n in range(len(row)) if real[n] and not golds[n])
+        losses.append(np.mean([-np.log(row[n] / (row[n] + others)) for n in range(len(row)) if golds[n]]))
+    return losses
+
+
+def contrast(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores of 5 questions with 1 to 4 gold documents among 7, one of which may not be there."""
+    draw = np.random.default_rng(seed)
+    scores, gold = draw.uniform(-1, 1, size=(5, 7)), np.zeros((5, 7), dtype=bool)
+    for row, count in zip(gold, (1, 2, 3, 4, 1), strict=True):
+        row[draw.permutation(7)[:count]] = True
+    return scores, gold, gold | (draw.uniform(size=(5, 7)) < 0.7)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_info_nce_is_its_definition(seed: int) -> None:
+    scores, gold, mask = contrast(seed)
+    found = info_nce(*map(torch.tensor, (scores, gold, mask)), temperature=TAU)
+    assert found.tolist() == pytest.approx(looped_info_nce(scores, gold, mask))
+
+
+def test_the_gradient_of_info_nce_is_that_of_finite_differences() -> None:
+    scores, gold, mask = map(torch.tensor, contrast())
+    scores.requires_grad_(True)
+    assert torch.autograd.gradcheck(lambda s: info_nce(s, gold, mask, temperature=TAU), (scores,))
+
+
+def test_a_gold_document_does_not_compete_with_another() -> None:
+    gold = torch.tensor([[True, True, False]])
+    near, far = torch.tensor([[0.2, 0.9, 0.1]]), torch.tensor([[0.2, 0.1, 0.1]])
+    near.requires_grad_(True)
+    torch.autograd.backward(info_nce(near, gold, temperature=TAU).sum())
+    assert near.grad is not None and (near.grad[0, :2] < 0).all() and near.grad[0, 2] > 0
+    alone = info_nce(near[:, [0, 2]], gold[:, [0, 2]], temperature=TAU)
+    assert 2 * info_nce(far, gold, temperature=TAU) - info_nce(far[:, 1:], gold[:, 1:], temperature=TAU) == alone
+
+
+def test_gold_documents_alone_have_no_loss_and_no_gradient() -> None:
+    scores = torch.tensor([[0.5, -0.5, 0.9]], requires_grad=True)
+    loss = info_nce(scores, torch.tensor([[True, True, False]]), torch.tensor([[True, True, False]]), temperature=0.02)
+    torch.autograd.backward(loss.sum())
+    assert loss.tolist() == [0.0]
+    assert scores.grad is not None and scores.grad.tolist() == [[0.0, 0.0, 0.0]]
+
+
+def test_info_nce_of_no_question_is_empty() -> None:
+    assert info_nce(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.bool), temperature=1.0).shape == (0,)
+
+
+@pytest.mark.parametrize("gold", [[[True, False], [False, False]], [[True, False], [False, True]]])
+def test_a_question_without_a_gold_document_that_is_there_is_refused(gold: list[list[bool]]) -> None:
+    mask = torch.tensor([[True, True], [True, False]])
+    with pytest.raises(ClaraError, match="gold_BN must hold a gold document for each question"):
+        info_nce(torch.zeros(2, 2), torch.tensor(gold), mask, temperature=1.0)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from peft import PeftModel
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from clara_lightning.backbone.adapters import (
@@ -174,6 +175,11 @@ class ClaraBackbone(nn.Module):
     def is_quantized(self) -> bool:
         """Whether the frozen weights are packed in 8 or 4 bits: such weights cannot be cut into shards."""
         return bool(getattr(self.causal_lm, "is_quantized", False))
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the weights lie in parts in several processes, which then must run every layer together."""
+        return any(isinstance(parameter, DTensor) for parameter in self.parameters())
 
     @property
     def adapted_layers(self) -> list[str]:
@@ -420,6 +426,7 @@ class ClaraBackbone(nn.Module):
                 inputs_embeds=self.splice(batch, memory),
                 attention_mask=batch.attention.to(self.device),
                 generation_config=settings,
+                synced_gpus=self.is_sharded,
             )
         # Not every end of turn, nor the padding behind it, is a special token that the tokenizer would leave out.
         stops = set(self.prompts.stop_ids)

@@ -219,7 +219,7 @@ def save_adapters(
         for file in working.rglob("*"):  # safetensors writes files that their owner alone can read
             file.chmod(0o755 if file.is_dir() else 0o644)
         working.chmod(0o755)
-        _swap(working, target)
+        replace_folder(working, target)
     finally:
         shutil.rmtree(working, ignore_errors=True)
 
@@ -250,7 +250,7 @@ def _save_adapter(
     save_file(tensors, str(folder / WEIGHTS_FILE), metadata={"format": "pt"})
 
 
-def _swap(working: Path, target: Path) -> None:
+def replace_folder(working: Path, target: Path) -> None:
     """Put ``working`` in ``target``'s place; between the two renames only the old folder's name is missing."""
     if not target.exists():
         working.rename(target)
@@ -259,6 +259,15 @@ def _swap(working: Path, target: Path) -> None:
     target.rename(old)
     working.rename(target)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def restore_folder(target: Path) -> None:
+    """Undo a :func:`replace_folder` that was killed between its two renames."""
+    for old in target.parent.glob(f".{target.name}-old-*"):
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.rename(target)
 
 
 def load_adapters(

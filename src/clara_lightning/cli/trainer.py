@@ -24,10 +24,11 @@ from clara_lightning.data.modules import InstructDataModule, QADataModule, SCPDa
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import STAGE_KEY, ClaraModule, check_stage
+from clara_lightning.modules.best import CHECKPOINT, MID_STEP_KEY, BestCheckpoint
 from clara_lightning.modules.checkpoint import StepCheckpoint
 from clara_lightning.modules.compressor import SalientCompressor
 from clara_lightning.modules.exporter import AdapterExporter
-from clara_lightning.modules.joint import JointRAGModule
+from clara_lightning.modules.joint import JointRAGModule, check_objective
 from clara_lightning.modules.look import LookInside
 from clara_lightning.modules.metrics_file import MetricsFile
 from clara_lightning.modules.preemption import Preemption
@@ -41,6 +42,7 @@ CALLBACKS: dict[str, type[Callback]] = {  # in the order in which they are calle
     "checkpoint": StepCheckpoint,
     "exporter": AdapterExporter,
     "metrics": MetricsFile,
+    "best": BestCheckpoint,
     "preemption": Preemption,
     "look": LookInside,
     "encoder": CorpusEncoder,
@@ -79,7 +81,7 @@ class ClaraCLI(LightningCLI):
             raise ClaraError(
                 f"clara {self.subcommand}: --ckpt_path or model.init_args.init_from is required: whose weights?"
             )
-        holds_run = any(_checkpoint_folder(settings).glob("*.ckpt"))
+        holds_run = bool(_checkpoints(_checkpoint_folder(settings)))
         if self.subcommand == "fit" and holds_run and not settings.ckpt_path:
             raise ClaraError(
                 f"trainer.default_root_dir: {self.run_folder} already holds a run: "
@@ -116,6 +118,12 @@ class ClaraCLI(LightningCLI):
                 return  # nothing to resume yet: the run starts
         checkpoint = _open_checkpoint(Path(path))
         check_stage(checkpoint.get(STAGE_KEY), settings.model.class_path.split(".")[-1])
+        check_objective(checkpoint, settings.model.init_args.get("objective") or "answer")
+        if self.config.subcommand == "fit" and MID_STEP_KEY in checkpoint:
+            raise ClaraError(
+                f"--ckpt_path: {path} was saved between two batches of one optimizer step, and does not hold their "
+                "gradients; go on from last, or set model.init_args.init_from to the adapters beside its figure"
+            )
         self._resumed_step = int(checkpoint["global_step"])
 
     def after_fit(self) -> None:
@@ -232,9 +240,15 @@ def _checkpoint_folder(settings: Any) -> Path:
     return Path(settings.checkpoint.dirpath or _run_folder(settings) / "checkpoints")
 
 
+def _checkpoints(folder: Path) -> list[Path]:
+    """What a run can go on from, newest first; the best step is kept for its weights, and may be none of these."""
+    found = [path for path in folder.glob("*.ckpt") if path.name != CHECKPOINT]
+    return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+
 def _newest_checkpoint(folder: Path) -> Path | None:
     """The newest readable checkpoint: where the temporary folder is on another disk, a kill can cut one short."""
-    for path in sorted(folder.glob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
+    for path in _checkpoints(folder):
         try:
             _open_checkpoint(path)
         except ClaraError as error:

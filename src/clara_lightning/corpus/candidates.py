@@ -5,8 +5,8 @@ Shapes: B questions, N candidates, L memory tokens, D hidden size.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
+from itertools import cycle, islice
 from typing import NamedTuple, Protocol
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from clara_lightning.backbone.backbone import ClaraBackbone, Compressed
 from clara_lightning.corpus.index import Index
 from clara_lightning.corpus.store import LatentStore
-from clara_lightning.data.records import Question
+from clara_lightning.data.records import Question, content_key
 from clara_lightning.errors import ClaraError
 
 
@@ -37,11 +37,31 @@ class Candidates(NamedTuple):
     keys_BN: Tensor
 
 
+class GoldDocuments(NamedTuple):
+    """Gold documents of one question, each once; none where they are not known.
+
+    Attributes:
+        memory_NLD: their memory.
+        keys: as in :class:`Candidates`.
+    """
+
+    memory_NLD: Tensor
+    keys: tuple[int, ...]
+
+
 class CandidateSource(Protocol):
     """Gives each question its candidates."""
 
     def __call__(self, questions: Sequence[Question], query: Compressed) -> Candidates:
         """Candidates of ``questions``, whose query vectors are ``query``; no gradient flows through it."""
+        ...
+
+    def gold(self, questions: Sequence[Question], candidates: Candidates) -> list[GoldDocuments]:
+        """The gold documents of each question, whose candidates are ``candidates``; nothing is compressed for it."""
+        ...
+
+    def gold_texts(self, question: Question) -> list[str]:
+        """What the compressor reads of a question's gold documents, in their order."""
         ...
 
 
@@ -67,12 +87,24 @@ class GivenCandidates:
         memory_BNLD = torch.stack([_pad_rows(memory, width) for memory in memories]).to(self.backbone.device)
         mask_BN = torch.tensor([[n < len(q.passages) for n in range(width)] for q in questions])
         gold_BN = torch.tensor([[n < len(q.passages) and q.passages[n].gold for n in range(width)] for q in questions])
-        keys = [[zlib.crc32(passage.content.encode()) for passage in question.passages] for question in questions]
+        keys = [[content_key(passage.content) for passage in question.passages] for question in questions]
         keys_BN = torch.tensor([line + [-1] * (width - len(line)) for line in keys])
         device = self.backbone.device
         return Candidates(
             memory_BNLD, mask_BN.to(device), gold_BN.to(device), gold_BN.sum(1).to(device), keys_BN.to(device)
         )
+
+    def gold(self, questions: Sequence[Question], candidates: Candidates) -> list[GoldDocuments]:
+        """See :class:`CandidateSource`: they are among the candidates."""
+        found = []
+        for question, memory_NLD in zip(questions, candidates.memory_BNLD, strict=True):
+            places = {passage.content: place for place, passage in enumerate(question.passages) if passage.gold}
+            found.append(GoldDocuments(memory_NLD[list(places.values())], tuple(map(content_key, places))))
+        return found
+
+    def gold_texts(self, question: Question) -> list[str]:
+        """See :class:`CandidateSource`."""
+        return list(dict.fromkeys(passage.content for passage in question.passages if passage.gold))
 
     def _memory(self, question: Question) -> Tensor:
         if self.store is not None:
@@ -104,7 +136,7 @@ class SearchedCandidates:
         rows = hits.rows_BK.tolist()
         device = query.memory_NLD.device
         memory_XLD = self.store.memory([row for line in rows for row in line]).to(device)
-        gold = [set(self.store.rows_of(q.gold_document_ids, source=f"question {q.id!r}: gold_ids")) for q in questions]
+        gold = [set(self._gold_rows(question)) for question in questions]
         gold_BN = torch.tensor([[row in wanted for row in line] for line, wanted in zip(rows, gold, strict=True)])
         return Candidates(
             memory_XLD.unflatten(0, (len(rows), self.num_candidates)),
@@ -113,6 +145,40 @@ class SearchedCandidates:
             torch.tensor([len(wanted) for wanted in gold]).to(device),
             hits.rows_BK,
         )
+
+    def gold(self, questions: Sequence[Question], candidates: Candidates) -> list[GoldDocuments]:
+        """See :class:`CandidateSource`: they are read from the store, found or not."""
+        found = []
+        for question in questions:
+            rows = self._gold_rows(question)
+            found.append(GoldDocuments(self.store.memory(rows).to(candidates.memory_BNLD), tuple(rows)))
+        return found
+
+    def gold_texts(self, question: Question) -> list[str]:
+        """See :class:`CandidateSource`."""
+        return [document.content for document in self.store.documents(self._gold_rows(question))]
+
+    def _gold_rows(self, question: Question) -> list[int]:
+        ids = tuple(dict.fromkeys(question.gold_document_ids))
+        return self.store.rows_of(ids, source=f"question {question.id!r}: gold_ids")
+
+
+def other_candidates(candidates: Candidates, gold: Sequence[GoldDocuments]) -> list[Tensor]:
+    """For each question, memory of candidates in the place of its gold documents: the first that are not gold.
+
+    Args:
+        candidates: of B questions.
+        gold: gold documents of the same questions.
+
+    Returns:
+        ``(n, L, D)`` for n gold documents, over and over where there are fewer others; none where there is no other.
+    """
+    found = []
+    masks, lines = candidates.mask_BN.tolist(), candidates.keys_BN.tolist()
+    for memory_NLD, mask, keys, own in zip(candidates.memory_BNLD, masks, lines, gold, strict=True):
+        places = [place for place, key in enumerate(keys) if mask[place] and key not in own.keys]
+        found.append(memory_NLD[list(islice(cycle(places), len(own.keys)))])
+    return found
 
 
 def check_given(questions: Sequence[Question], store: LatentStore | None, *, top_k: int) -> None:

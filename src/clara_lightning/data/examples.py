@@ -31,12 +31,16 @@ class ReadingExample:
         task: a ``question``, ``all_pairs`` (all questions and answers in one turn), or a ``paraphrase``.
         question: for the task ``question``.
         answer: the text that the generator learns to write.
+        references: every text that counts as right when the answer is scored; without any, ``answer`` alone.
+        gold: for each document whether it holds the answer; empty where that is not known.
     """
 
     documents: tuple[str, ...]
     task: Task
     answer: str
     question: str = ""
+    references: tuple[str, ...] = ()
+    gold: tuple[bool, ...] = ()
 
 
 class ExamplesDataModule(LightningDataModule, ABC, Generic[Row, Example]):

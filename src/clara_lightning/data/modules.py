@@ -171,7 +171,14 @@ class InstructDataModule(ExamplesDataModule[Question, ReadingExample]):
         others = [passage for passage in row.passages if not passage.gold]
         chosen = (gold + draw.sample(others, len(others)))[: self.documents_per_question]
         draw.shuffle(chosen)
-        return ReadingExample(tuple(p.content for p in chosen), "question", row.answers[0], row.question)
+        return ReadingExample(
+            documents=tuple(passage.content for passage in chosen),
+            task="question",
+            answer=row.answers[0],
+            question=row.question,
+            references=row.answers,
+            gold=tuple(passage.gold for passage in chosen),
+        )
 
     def val_example(self, row: Question, draw: random.Random) -> ReadingExample:
         """As in training, with the row's own fixed draw."""
@@ -213,7 +220,7 @@ class QADataModule(ExamplesDataModule[Question, Question]):
 
 
 def _asked(row: SCPExample, pair: QAPair) -> ReadingExample:
-    return ReadingExample((row.document,), "question", pair.answer, pair.question)
+    return ReadingExample((row.document,), "question", pair.answer, pair.question, gold=(True,))
 
 
 def _all_pairs(pairs: Sequence[QAPair]) -> str:

@@ -97,6 +97,11 @@ def content_id(content: str) -> str:
     return f"passage-{hashlib.blake2b(content.encode(), digest_size=8).hexdigest()}"
 
 
+def content_key(content: str) -> int:
+    """A number that stands for a document wherever it appears; equal content, equal number, never below 0."""
+    return int.from_bytes(hashlib.blake2b(content.encode(), digest_size=8).digest()) >> 1
+
+
 def titled(title: str, text: str) -> str:
     """The text that stands for a document everywhere: ``title`` on a line of its own, then ``text``.
 

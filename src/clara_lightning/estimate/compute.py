@@ -76,6 +76,8 @@ def micro_batch(plan: Plan, lengths: BatchLengths) -> MicroBatch:
         if plan.candidates_compressed:  # each question's after the other
             count, tokens = size["candidates"], size["document_tokens"]
             readings.append(Reading(COMPRESSOR, count, tokens, trained=False, times=plan.batch_size))
+        if plan.contrastive:
+            return MicroBatch(tuple(readings), contrasted=plan.batch_size * size["candidates"])
     else:
         readings = [Reading(COMPRESSOR, size["documents"], size["document_tokens"])]
     answering = Answering(

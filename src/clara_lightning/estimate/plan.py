@@ -45,6 +45,7 @@ class Plan:
         documents: memories in a prompt.
         candidates: documents a question chooses from; 0 but in stage 3.
         candidates_compressed: whether the candidates are compressed in every step.
+        contrastive: whether the query reasoner learns from gold documents, and nothing is answered.
         accumulate: micro-batches of an optimizer step.
         max_steps: -1 where epochs decide.
         max_epochs: passes over the data.
@@ -69,6 +70,7 @@ class Plan:
     documents: int
     candidates: int
     candidates_compressed: bool
+    contrastive: bool
     accumulate: int
     max_steps: int
     max_epochs: int
@@ -96,7 +98,9 @@ def read_plan(settings: Mapping[str, Any]) -> Plan:
     parent, notes = _parent(model.get("init_from"))
     searched = model.get("candidates") == "search"
     adapters = (COMPRESSOR, GENERATOR, QUERY_REASONER) if task == "joint" else (COMPRESSOR, GENERATOR)
-    trained = {"joint": (GENERATOR, QUERY_REASONER), "encoding": ()}.get(task, (COMPRESSOR, GENERATOR))
+    contrastive = task == "joint" and model.get("objective") == "contrastive"
+    joint = (QUERY_REASONER,) if contrastive else (GENERATOR, QUERY_REASONER)
+    trained = {"joint": joint, "encoding": ()}.get(task, (COMPRESSOR, GENERATOR))
     return Plan(
         task=task,
         backbone=_backbone(parent, model),
@@ -110,6 +114,7 @@ def read_plan(settings: Mapping[str, Any]) -> Plan:
         documents={"instruction": data.get("documents_per_question"), "joint": model.get("top_k")}.get(task) or 1,
         candidates=int(model["num_candidates"]) if task == "joint" else 0,
         candidates_compressed=task == "joint" and not searched and not model.get("store"),
+        contrastive=contrastive,
         accumulate=int(trainer["accumulate_grad_batches"]),
         max_steps=int(trainer["max_steps"]),
         max_epochs=_epochs(trainer),

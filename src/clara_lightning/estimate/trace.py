@@ -66,15 +66,22 @@ class Answering(NamedTuple):
 
 
 class MicroBatch(NamedTuple):
-    """What one device does between two gradients."""
+    """What one device does between two gradients.
+
+    Attributes:
+        readings: texts that are read.
+        answering: prompts that are answered; None where nothing is.
+        contrasted: documents that all questions are told apart from; 0 where none.
+    """
 
     readings: tuple[Reading, ...]
     answering: Answering | None = None
+    contrasted: int = 0
 
     @property
     def is_trained(self) -> bool:
         """Whether there is a backward pass."""
-        return self.answering is not None
+        return self.answering is not None or self.contrasted > 0
 
 
 @dataclass(frozen=True)
@@ -209,6 +216,9 @@ class _Step:
                 memory_NLD.register_hook(lambda gradient, name=reading.adapter: live.enter(f"backward {name}"))
             else:
                 self._read_often(reading, live)
+        if batch.contrasted and memory_NLD is not None:
+            live.enter("documents are told apart")
+            return self._contrast(memory_NLD, batch.contrasted)
         if batch.answering is None or memory_NLD is None:
             return None
         live.enter("generator answers")
@@ -246,6 +256,12 @@ class _Step:
         scores_BN = torch.einsum("bld,bnmd->bnlm", query_BLD, candidates_BNLD).amax(-1).sum(-1)
         selection_BKN = torch.stack([scores_BN.softmax(-1)] * answering.documents, dim=1)
         return torch.einsum("bkn,bnld->bkld", selection_BKN, candidates_BNLD)
+
+    def _contrast(self, query_BLD: Tensor, documents: int) -> Tensor:
+        """Late interaction with all documents of the batch, and the loss over their scores."""
+        memory_NLD = torch.empty(documents, self.length, self.skeleton.hidden_size)
+        scores_BN = torch.einsum("bld,nmd->bnlm", query_BLD, memory_NLD).amax(-1).sum(-1)
+        return scores_BN.logsumexp(-1).sum()
 
     def _answer(self, answering: Answering, memory: Tensor) -> Tensor:
         dim, dtype = self.skeleton.hidden_size, self.skeleton.settings.dtype

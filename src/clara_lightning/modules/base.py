@@ -29,6 +29,7 @@ from clara_lightning.modules.refusals import refuse_low_precision, refuse_packed
 from clara_lightning.modules.schedule import ScheduleConfig, share_of_peak
 from clara_lightning.modules.sharding import ShardedStrategy, own_part, shard
 from clara_lightning.modules.step_means import StepMeans
+from clara_lightning.modules.validation import ValidationAnswers
 
 STAGE_KEY = "clara_stage"
 IN_EFFECT = "settings_in_effect.yaml"
@@ -58,6 +59,9 @@ class ClaraModule(LightningModule, ABC):
         optimizer: called with the parameter groups.
         schedule: warmup and decay of the learning rate.
         memory_lr_scale: learning rate of memory tokens and calibration, relative to the adapters'.
+        generate_rows: so many rows of the validation file are answered by the last validation of an epoch or of the
+            run; 0 answers none.
+        max_new_tokens: such an answer ends there at the latest.
         resize: let memory and document tokens differ from those of ``init_from``: memory tokens are cut, or new ones
             join them.
     """
@@ -77,6 +81,8 @@ class ClaraModule(LightningModule, ABC):
         optimizer: OptimizerCallable,
         schedule: ScheduleConfig,
         memory_lr_scale: float,
+        generate_rows: int,
+        max_new_tokens: int,
         resize: bool = False,
     ) -> None:
         super().__init__()
@@ -93,6 +99,7 @@ class ClaraModule(LightningModule, ABC):
         self.run_seed = torch.initial_seed()
         self.loaded: list[str] = []  # adapters taken over from the parent
         self.step_means = StepMeans(self)
+        self.answers = ValidationAnswers(rows=generate_rows, max_new_tokens=max_new_tokens)
         self._gradient_found = False
         self.strict_loading = False  # checkpoints hold what is trained, not the backbone
 
@@ -112,6 +119,11 @@ class ClaraModule(LightningModule, ABC):
     def retrieval(self) -> RetrievalConfig:
         """How documents are to be found for this stage's adapters."""
         return self.parent.retrieval if self.parent else RetrievalConfig.default(self.memory_config)
+
+    @property
+    def late_figures(self) -> tuple[str, ...]:
+        """Figures that only the last validation of an epoch or of the run measures."""
+        return tuple(f"val/{name}" for name in self.answers.names)
 
     @abstractmethod
     def targets(self, examples: Sequence[Any]) -> tuple[int, ...]:
@@ -167,6 +179,10 @@ class ClaraModule(LightningModule, ABC):
         """Fit a new compressor's memory to the backbone, on the training documents and questions."""
         with self.backbone.evaluating():
             self.backbone.calibrate(data.documents(), data.questions())
+
+    def in_effect(self) -> dict[str, str]:
+        """What a run shows at its start beside what every stage has."""
+        return {}
 
     def without_effect(self) -> list[str]:
         """One line for each of the stage's settings that was given and changes nothing."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
 from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, LoraSettings
-from clara_lightning.backbone.backbone import AnswerLoss, Compressed
+from clara_lightning.backbone.backbone import Compressed
 from clara_lightning.backbone.folder import AdapterFolder
 from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.backbone.memory import MemoryKind
@@ -18,13 +18,14 @@ from clara_lightning.data.corpus import CorpusBatch
 from clara_lightning.data.examples import ReadingExample
 from clara_lightning.data.loading import Batch
 from clara_lightning.data.modules import QADataModule
-from clara_lightning.data.prompts import MEMORY, Background, Prompt, PromptTemplate
+from clara_lightning.data.prompts import MEMORY, Prompt, PromptTemplate
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import ClaraModule, adamw
+from clara_lightning.modules.documents import ValidationDocuments
 from clara_lightning.modules.schedule import ScheduleConfig
-from clara_lightning.objectives.losses import compression_mse, information_retained
-
-CONDITIONS = ("none", "another", "memory", "text")
+from clara_lightning.modules.validation import CONDITIONS, Asked, measure_conditions
+from clara_lightning.objectives.losses import compression_mse
+from clara_lightning.objectives.monitors import ConditionLosses
 
 
 class SalientCompressor(ClaraModule):
@@ -48,6 +49,10 @@ class SalientCompressor(ClaraModule):
         optimizer: called with the parameter groups.
         schedule: warmup and decay of the learning rate.
         memory_lr_scale: learning rate of memory tokens and calibration, relative to the adapters'.
+        generate_rows: so many rows of the validation file are answered by the last validation of an epoch or of the
+            run; 0 answers none.
+        max_new_tokens: such an answer ends there at the latest.
+        ranked_documents: validation ranks at most so many distinct documents for its questions; 0 ranks none.
         resize: let memory and document tokens differ from those of ``init_from``: memory tokens are cut, or new ones
             join them.
     """
@@ -66,6 +71,9 @@ class SalientCompressor(ClaraModule):
         optimizer: OptimizerCallable = adamw,
         schedule: ScheduleConfig = ScheduleConfig(),
         memory_lr_scale: float = 2.0,
+        generate_rows: int = 64,
+        max_new_tokens: int = 32,
+        ranked_documents: int = 1000,
         resize: bool = False,
     ) -> None:
         super().__init__(
@@ -79,11 +87,15 @@ class SalientCompressor(ClaraModule):
             optimizer=optimizer,
             schedule=schedule,
             memory_lr_scale=memory_lr_scale,
+            generate_rows=generate_rows,
+            max_new_tokens=max_new_tokens,
             resize=resize,
         )
         if mse_weight < 0:
             raise ClaraError(f"model.init_args.mse_weight must be >= 0, got {mse_weight}")
         self.mse_weight = mse_weight
+        self.losses = ConditionLosses(CONDITIONS)
+        self.documents = ValidationDocuments(ranked=ranked_documents)
 
     @property
     def adapters(self) -> Sequence[str]:
@@ -109,7 +121,7 @@ class SalientCompressor(ClaraModule):
     def training_step(self, batch: list[ReadingExample], batch_idx: int) -> Tensor:
         """Loss of one batch."""
         read = self._compress(batch)
-        loss = self._loss(batch, "memory", read.memory_NLD)
+        loss = self.backbone.answer_loss([self._prompt(example) for example in batch], read.memory_NLD)
         distance = compression_mse(read.text_mean_ND, read.memory_mean_ND) * read.memory_NLD.shape[0]
         ce, mse = self.step_means.add([loss.sum_B.sum(), distance], batch, batch_idx)
         if (step := self.step_means.whole(batch_idx)) is not None:
@@ -120,32 +132,38 @@ class SalientCompressor(ClaraModule):
 
     def targets(self, examples: Sequence[ReadingExample]) -> tuple[int, int]:
         """Answer tokens (of the cross-entropy) and documents (of the MSE)."""
-        prompts = [self._prompt(example, "memory") for example in examples]
+        prompts = [self._prompt(example) for example in examples]
         documents = sum(len(example.documents) for example in examples)
         return self.backbone.prompts.count_answer_tokens(prompts), documents
 
     def on_validation_epoch_start(self) -> None:
-        """Start sums of the answers' cross-entropy and of their tokens under each condition."""
-        self._ce = torch.zeros(len(CONDITIONS), 2, device=self.device)
+        """Begin a validation."""
+        self.losses.reset()
+        self.documents.reset()
+        self.answers.start(self.trainer)
 
     def validation_step(self, batch: list[ReadingExample], batch_idx: int) -> None:
-        """Cross-entropy of the answers without memory, from another document's, from their own, and from the text."""
-        memory_NLD = self._compress(batch).memory_NLD
+        """Losses of the answers under each condition; documents to be ranked; now and then answers."""
         real = batch.real if isinstance(batch, Batch) else len(batch)
-        for index, condition in enumerate(CONDITIONS):
-            if condition == "another" and len(batch) == 1:
-                continue  # no other question whose documents could be lent
-            loss = self._loss(batch, condition, memory_NLD)
-            self._ce[index] += torch.stack([loss.sum_B[:real].sum(), loss.tokens_B[:real].sum()])
+        memory = self._compress(batch).memory_NLD.split([len(example.documents) for example in batch])
+        others = self.documents.add(batch, memory, self._queries(batch), real=real)
+        asked = [
+            Asked(self._prompt(example), example.documents, *both)
+            for example, *both in zip(batch, memory, others, strict=True)
+        ]
+        measure_conditions(self.backbone, asked, self.losses, real=real)
+        prompts, own = zip(*(question.fill("memory") for question in asked), strict=True)
+        references = [example.references or (example.answer,) for example in batch]
+        self.answers.add(self.backbone, prompts, torch.cat(own), references, real=real)
 
     def on_validation_epoch_end(self) -> None:
-        """Log ``val/loss`` (from memory), ``val/ce_*`` and ``val/information_retained``."""
-        sums = cast(Tensor, self.all_gather(self._ce)).reshape(-1, len(CONDITIONS), 2).sum(0)
-        ce = {name: (total / count).item() for name, (total, count) in zip(CONDITIONS, sums, strict=True)}
-        self.log_dict({f"val/ce_{name}": value for name, value in ce.items()})
-        self.log("val/loss", ce["memory"], prog_bar=True)
-        retained = information_retained(ce_none=ce["none"], ce_memory=ce["memory"], ce_text=ce["text"])
-        self.log("val/information_retained", retained, prog_bar=True)
+        """Log the figures; ``val/loss`` is the cross-entropy from memory."""
+        losses = self.losses.compute()
+        self.log("val/loss", losses["ce_memory"], prog_bar=True)
+        self.log("val/information_retained", losses.pop("information_retained"), prog_bar=True)
+        ranking = self.documents.figures(self.retrieval.score, device=self.device)
+        figures = {**losses, **ranking, **self.answers.figures()}
+        self.log_dict({f"val/{name}": value for name, value in figures.items()})
 
     test_step = validation_step
     on_test_epoch_start = on_validation_epoch_start
@@ -160,41 +178,16 @@ class SalientCompressor(ClaraModule):
     def _compress(self, batch: list[ReadingExample]) -> Compressed:
         return self.backbone.read([text for example in batch for text in example.documents], adapter=COMPRESSOR)
 
-    def _loss(self, batch: list[ReadingExample], condition: str, memory_NLD: Tensor) -> AnswerLoss:
-        """Loss of the answers under one of :data:`CONDITIONS`."""
-        prompts = [self._prompt(example, condition) for example in batch]
-        if condition == "another":
-            memory_NLD = memory_NLD[others_documents([len(example.documents) for example in batch])]
-        return self.backbone.answer_loss(prompts, memory_NLD if condition in ("memory", "another") else None)
+    def _queries(self, batch: list[ReadingExample]) -> Compressed | None:
+        """The questions as the compressor reads them: as a query reasoner, which starts as its copy, would."""
+        if not self.documents.ranked:
+            return None
+        return self.backbone.read([example.question for example in batch], adapter=COMPRESSOR)
 
-    def _prompt(self, example: ReadingExample, condition: str) -> Prompt:
-        background: tuple[Background, ...] = ()
-        if condition == "text":
-            background = example.documents
-        elif condition != "none":
-            background = (MEMORY,) * len(example.documents)
+    def _prompt(self, example: ReadingExample) -> Prompt:
+        """What the example asks of the generator, from the memory of its documents."""
+        background = (MEMORY,) * len(example.documents)
         template = self.backbone.prompts.template
         if example.task == "question":
             return self.backbone.prompts.ask(example.question, background, answer=example.answer)
         return Prompt(getattr(template, example.task), background, example.answer)
-
-
-def others_documents(counts: Sequence[int]) -> list[int]:
-    """For each document of a batch, a document of another question in its place.
-
-    Args:
-        counts: documents of each of at least two questions, in order.
-
-    Returns:
-        Numbers of documents; a question borrows from those that follow it, over and over where they have fewer.
-
-    Example:
-        >>> others_documents([2, 1, 1])
-        [2, 3, 3, 0]
-    """
-    starts = [sum(counts[:number]) for number in range(len(counts))]
-    borrowed: list[int] = []
-    for start, count in zip(starts, counts, strict=True):
-        others = [*range(start + count, sum(counts)), *range(start)]
-        borrowed.extend(others[place % len(others)] for place in range(count))
-    return borrowed

@@ -1,53 +1,50 @@
-"""Stage 3: the generator's loss trains the query reasoner."""
+"""Stage 3: the generator's loss trains the query reasoner, or for comparison a contrastive loss does."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
-import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
 from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER, LoraSettings
-from clara_lightning.backbone.backbone import AnswerLoss
 from clara_lightning.backbone.folder import AdapterFolder, RetrievalConfig, fingerprint
 from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.backbone.memory import MemoryKind
 from clara_lightning.corpus.candidates import (
-    Candidates,
     CandidateSource,
     GivenCandidates,
+    GoldDocuments,
     SearchedCandidates,
     check_given,
     check_search,
+    other_candidates,
 )
+from clara_lightning.corpus.contrast import has_gold, questions_with_gold
 from clara_lightning.corpus.index import open_index
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.data.examples import ExamplesDataModule
 from clara_lightning.data.loading import Batch
 from clara_lightning.data.modules import QADataModule
-from clara_lightning.data.prompts import MEMORY, PromptTemplate
+from clara_lightning.data.prompts import MEMORY, Prompt, PromptTemplate
 from clara_lightning.data.records import Question
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import ClaraModule, adamw
 from clara_lightning.modules.overview import default_of
 from clara_lightning.modules.schedule import ScheduleConfig
-from clara_lightning.objectives.metrics import RetrievalScores, collapse_statistics
+from clara_lightning.modules.search import Found, SearchFigures, contrastive_losses
+from clara_lightning.modules.validation import CONDITIONS, Asked, measure_conditions
+from clara_lightning.objectives.metrics import collapse_statistics
+from clara_lightning.objectives.monitors import ConditionLosses
 from clara_lightning.objectives.scores import ScoreName, score
-from clara_lightning.objectives.topk import StraightThroughTopK, mix
+from clara_lightning.objectives.topk import StraightThroughTopK
+
+Objective = Literal["answer", "contrastive"]
+OBJECTIVE_KEY = "clara_objective"
 
 log = logging.getLogger(__name__)
-
-
-class Reading(NamedTuple):
-    """One pass over a batch: the answers' loss, scores ``(B, N)``, what was taken ``(B, K)``, and the candidates."""
-
-    loss: AnswerLoss
-    scores_BN: Tensor
-    indices_BK: Tensor
-    candidates: Candidates
 
 
 class Scored(NamedTuple):
@@ -65,6 +62,11 @@ class JointRAGModule(ClaraModule):
     vectors; each candidate document gets a score; ``StraightThroughTopK`` picks ``top_k`` of them; the generator reads
     their memory and writes the answer. The gradient reaches the query reasoner through the soft selection.
 
+    With ``objective: contrastive`` the same query reasoner learns from gold documents instead, as a baseline, and the
+    generator stays as it is. The loss is :func:`~clara_lightning.objectives.losses.info_nce` over the candidates and
+    gold documents of all questions that a device has at a time. Which those are depends on ``batch_size``, devices and
+    ``accumulate_grad_batches``: here, and only here, a step that is spread otherwise is another step.
+
     Args:
         backbone: pretrained weights; the name may be left out where ``init_from`` names it.
         init_from: adapter folder of stage 1, 2 or 3. Without one, the compressor is an untrained one, and stays so.
@@ -73,12 +75,16 @@ class JointRAGModule(ClaraModule):
         num_candidates: N, for ``search``.
         top_k: k, documents that the generator reads.
         score: ``maxsim`` (late interaction) or ``flat`` (cosine of the flattened memory, the method's).
-        temperature: tau of the soft selection.
+        objective: ``answer``, or ``contrastive``, for which questions need gold documents.
+        temperature: tau of the soft selection, or of the contrastive loss.
         noise: ``gumbel`` samples the selection in training, ``none`` takes the best.
         estimator: ``straight_through``, or ``published`` with its leaking mask, for comparison.
         optimizer: called with the parameter groups.
         schedule: warmup and decay of the learning rate.
         memory_lr_scale: learning rate of memory tokens and calibration, relative to the adapters'.
+        generate_rows: so many rows of the validation file are answered by the last validation of an epoch or of the
+            run; 0 answers none.
+        max_new_tokens: such an answer ends there at the latest.
         memory_tokens: checked against ``init_from``; without it, as in ``SalientCompressor``.
         document_tokens: checked against ``init_from``.
         memory: checked against ``init_from``.
@@ -96,12 +102,15 @@ class JointRAGModule(ClaraModule):
         num_candidates: int = 20,
         top_k: int = 5,
         score: ScoreName = "maxsim",
+        objective: Objective = "answer",
         temperature: float = 0.02,
         noise: Literal["none", "gumbel"] = "none",
         estimator: Literal["straight_through", "published"] = "straight_through",
         optimizer: OptimizerCallable = adamw,
         schedule: ScheduleConfig = ScheduleConfig(),
         memory_lr_scale: float = 2.0,
+        generate_rows: int = 64,
+        max_new_tokens: int = 32,
         memory_tokens: int | None = None,
         document_tokens: int | None = None,
         memory: MemoryKind | None = None,
@@ -125,15 +134,19 @@ class JointRAGModule(ClaraModule):
             optimizer=optimizer,
             schedule=schedule,
             memory_lr_scale=memory_lr_scale,
+            generate_rows=generate_rows,
+            max_new_tokens=max_new_tokens,
         )
         self.store_path = store
         self.candidates = candidates
         self.num_candidates = num_candidates
         self.top_k = top_k
         self.score: ScoreName = score
+        self.objective: Objective = objective
         self.select = StraightThroughTopK(k=top_k, temperature=temperature, noise=noise, estimator=estimator)
-        self.ranking = RetrievalScores(top_k=(1, top_k))
         self.scored: Scored | None = None  # the last batch of training, for who looks on
+        self.searches = SearchFigures(top_k=top_k)
+        self.losses = ConditionLosses(("retrieved", *CONDITIONS))
         self._source: CandidateSource | None = None
         self._store: LatentStore | None = None
 
@@ -144,8 +157,13 @@ class JointRAGModule(ClaraModule):
 
     @property
     def trained(self) -> Sequence[str]:
-        """Query reasoner and generator; the compressor is frozen, so a store stays valid."""
-        return (GENERATOR, QUERY_REASONER)
+        """Query reasoner and, unless it is contrastive, generator; the compressor is frozen, so a store stays valid."""
+        return (QUERY_REASONER,) if self.is_contrastive else (GENERATOR, QUERY_REASONER)
+
+    @property
+    def is_contrastive(self) -> bool:
+        """Whether gold documents are the teacher, and not the answer's loss."""
+        return self.objective == "contrastive"
 
     @property
     def retrieval(self) -> RetrievalConfig:
@@ -170,11 +188,21 @@ class JointRAGModule(ClaraModule):
         super().calibrate(data)
         self.backbone.start_query_reasoner()
 
+    def in_effect(self) -> dict[str, str]:
+        """The objective, where it is not the method's."""
+        if not self.is_contrastive:
+            return {}
+        return {"objective": f"contrastive at temperature {self.select.temperature:g}: the query reasoner alone learns"}
+
     def without_effect(self) -> list[str]:
-        """``num_candidates``, where candidates are given."""
+        """``num_candidates``, where candidates are given; how the selection trains, where it does not train."""
+        found = []
         if self.candidates == "given" and self.num_candidates != default_of(JointRAGModule, "num_candidates"):
-            return ["model.init_args.num_candidates: model.init_args.candidates is 'given'"]
-        return []
+            found.append("model.init_args.num_candidates: model.init_args.candidates is 'given'")
+        for name in ("noise", "estimator") if self.is_contrastive else ():
+            if getattr(self.select, name) != default_of(JointRAGModule, name):
+                found.append(f"model.init_args.{name}: model.init_args.objective is 'contrastive'")
+        return found
 
     def setup(self, stage: str) -> None:
         """Open the store, and look through the questions: a mistake in the last one is found before the first step."""
@@ -190,6 +218,20 @@ class JointRAGModule(ClaraModule):
             check_given(questions, self._store, top_k=self.top_k)
         elif self._store is not None:
             check_search(questions, self._store, num_candidates=self.num_candidates)
+        self._look_for_gold(data)
+
+    def _look_for_gold(self, data: QADataModule) -> None:
+        """Leave out what contrastive training cannot learn from, and say what is measured in part alone."""
+        searched, num_rows = self.candidates == "search", len(data.train_rows)
+        if self.is_contrastive and num_rows:
+            data.train_rows = questions_with_gold(data.train_rows, searched=searched)
+        left_out = num_rows - len(data.train_rows)
+        unknown = sum(not has_gold(row, searched=searched) for row in data.val_rows)
+        if left_out and self.trainer.is_global_zero:
+            log.warning("%d of %d training questions name no gold document and are left out", left_out, num_rows)
+        if unknown and self.trainer.is_global_zero:
+            text = "%d of %d validation questions name no gold document: val/ce_retrieved and answers alone count them"
+            log.info(text, unknown, len(data.val_rows))
 
     def configure_model(self) -> None:
         """Build the backbone, and compare the store with the compressor."""
@@ -209,61 +251,122 @@ class JointRAGModule(ClaraModule):
             index = open_index(store, score=self.score)
             self._source = SearchedCandidates(store, index, num_candidates=self.num_candidates)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """As every stage, and note an objective that is not the method's."""
+        super().on_save_checkpoint(checkpoint)
+        if self.is_contrastive:
+            checkpoint[OBJECTIVE_KEY] = self.objective
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """As every stage, and refuse a checkpoint of another objective."""
+        super().on_load_checkpoint(checkpoint)
+        check_objective(checkpoint, self.objective)
+
     def training_step(self, batch: list[Question], batch_idx: int) -> Tensor:
         """Loss of one batch."""
-        reading = self._read(batch)
-        (loss,) = self.step_means.add([reading.loss.sum_B.sum()], batch, batch_idx)
+        found = self._search(batch)
+        losses_B = self._contrast_losses(batch, found) if self.is_contrastive else self._answer_losses(batch, found)
+        (loss,) = self.step_means.add([losses_B.sum()], batch, batch_idx)
         if (step := self.step_means.whole(batch_idx)) is not None:
             self.log("train/loss", step[0], batch_size=len(batch), prog_bar=True)
-        self.scored = Scored(reading.scores_BN.detach(), reading.candidates.mask_BN, reading.candidates.gold_BN)
-        taken_BK = reading.candidates.keys_BN.gather(1, reading.indices_BK)
-        for name, value in collapse_statistics(taken_BK).items():
+        self.scored = Scored(found.scores_BN.detach(), found.candidates.mask_BN, found.candidates.gold_BN)
+        for name, value in collapse_statistics(found.taken_BK).items():
             self.log(f"train/{name}", value, batch_size=len(batch))
         return loss
 
     def targets(self, examples: Sequence[Question]) -> tuple[int]:
-        """Answer tokens."""
+        """Answer tokens; questions, where training is contrastive."""
+        if self.is_contrastive:
+            return (len(examples),)
         prompts = [self.backbone.prompts.ask(row.question, (), answer=row.answers[0]) for row in examples]
         return (self.backbone.prompts.count_answer_tokens(prompts),)
 
     def on_validation_epoch_start(self) -> None:
-        """Start the sums of cross-entropy and answer tokens."""
-        self._ce = torch.zeros(2, device=self.device)
-        self.ranking.reset()
+        """Begin a validation."""
+        self.searches.reset()
+        self.losses.reset()
+        self.answers.start(self.trainer)
 
     def validation_step(self, batch: list[Question], batch_idx: int) -> None:
-        """Loss of the answers, and where the gold documents stand among the candidates."""
-        reading = self._read(batch)
-        real = slice(batch.real if isinstance(batch, Batch) else len(batch))
-        loss, candidates = reading.loss, reading.candidates
-        self._ce += torch.stack([loss.sum_B[real].sum(), loss.tokens_B[real].sum()])
-        self.ranking.update(
-            reading.scores_BN[real],
-            candidates.gold_BN[real],
-            candidates.mask_BN[real],
-            num_gold_B=candidates.num_gold_B[real],
-        )
+        """Where the gold documents stand; how likely the answers are from what was taken, and under each condition."""
+        real = batch.real if isinstance(batch, Batch) else len(batch)
+        found = self._search(batch)
+        gold = self.source.gold(batch, found.candidates)
+        self.searches.add(found, real=real)
+        if self.is_contrastive:
+            known = sum(bool(own.keys) for own in gold[:real])
+            self.searches.contrast.update(self._contrast(found, gold, in_batch=False)[:known])
+        prompts, memory_BKLD = self._prompts(batch), found.memory_BKLD()
+        loss = self.backbone.answer_loss(prompts, memory_BKLD)
+        self.losses.update("retrieved", loss.sum_B[:real], loss.tokens_B[:real])
+        measure_conditions(self.backbone, self._asked(batch, found, gold), self.losses, real=real)
+        self.answers.add(self.backbone, prompts, memory_BKLD, [row.answers for row in batch], real=real)
 
     def on_validation_epoch_end(self) -> None:
-        """Log ``val/loss``, ``val/recall@1``, ``val/recall@k`` and ``val/mrr``."""
-        total, count = cast(Tensor, self.all_gather(self._ce)).reshape(-1, 2).sum(0)
-        self.log("val/loss", total / count, prog_bar=True)
-        self.log_dict({f"val/{name}": value for name, value in self.ranking.compute().items()}, prog_bar=True)
+        """Log the figures; ``val/loss`` is the mean of what training minimises."""
+        losses, searches = self.losses.compute(), self.searches
+        loss = searches.contrast.compute() if self.is_contrastive else losses["ce_retrieved"]
+        self.log("val/loss", loss, prog_bar=True)
+        self.log("val/information_retained", losses.pop("information_retained"), prog_bar=True)
+        self.log_dict({f"val/{name}": value for name, value in searches.ranking.compute().items()}, prog_bar=True)
+        figures: dict[str, Any] = {**losses, **searches.collapse.compute(), **self.answers.figures()}
+        self.log_dict({f"val/{name}": value for name, value in figures.items()})
 
     test_step = validation_step
     on_test_epoch_start = on_validation_epoch_start
     on_test_epoch_end = on_validation_epoch_end
 
-    def _read(self, batch: list[Question]) -> Reading:
-        """Query, candidates, selection, answer."""
+    @property
+    def source(self) -> CandidateSource:
+        """Where candidates and gold documents come from; there once the model is built."""
         assert self._source is not None
+        return self._source
+
+    def _search(self, batch: list[Question]) -> Found:
+        """Query, candidates, selection."""
         query = self.backbone.read([question.question for question in batch], adapter=QUERY_REASONER)
-        candidates = self._source(batch, query)
+        candidates = self.source(batch, query)
         scores_BN = score(self.score, query.memory_NLD, candidates.memory_BNLD, query.weights_NL)
-        selected = self.select(scores_BN, candidates.mask_BN)
-        memory_BKLD = mix(selected.selection_BKN, candidates.memory_BNLD)
-        prompts = [
-            self.backbone.prompts.ask(question.question, (MEMORY,) * self.top_k, answer=question.answers[0])
-            for question in batch
+        return Found(query, candidates, scores_BN, self.select(scores_BN, candidates.mask_BN))
+
+    def _answer_losses(self, batch: list[Question], found: Found) -> Tensor:
+        """Negative log-likelihood of each answer from what was taken ``(B,)``."""
+        return self.backbone.answer_loss(self._prompts(batch), found.memory_BKLD()).sum_B
+
+    def _contrast_losses(self, batch: list[Question], found: Found) -> Tensor:
+        """Contrastive loss of each question against the documents of the batch ``(B,)``."""
+        gold = self.source.gold(batch, found.candidates)
+        for question, own in zip(batch, gold, strict=True):
+            if not own.keys:  # of a DataModule of the user's own: others were looked through at the start
+                raise ClaraError(f"question {question.id!r}: no gold document, and objective is 'contrastive'")
+        return self._contrast(found, gold, in_batch=True)
+
+    def _contrast(self, found: Found, gold: Sequence[GoldDocuments], *, in_batch: bool) -> Tensor:
+        return contrastive_losses(found, gold, name=self.score, temperature=self.select.temperature, in_batch=in_batch)
+
+    def _prompts(self, batch: list[Question]) -> list[Prompt]:
+        """Each question with places for what was taken, and its target."""
+        places = (MEMORY,) * self.top_k
+        return [self.backbone.prompts.ask(row.question, places, answer=row.answers[0]) for row in batch]
+
+    def _asked(self, batch: list[Question], found: Found, gold: Sequence[GoldDocuments]) -> list[Asked]:
+        """Each question with its gold documents, and with candidates in their place."""
+        others = other_candidates(found.candidates, gold)
+        return [
+            Asked(prompt, self.source.gold_texts(question), own.memory_NLD, other)
+            for prompt, question, own, other in zip(self._prompts(batch), batch, gold, others, strict=True)
         ]
-        return Reading(self.backbone.answer_loss(prompts, memory_BKLD), scores_BN, selected.indices_BK, candidates)
+
+
+def check_objective(checkpoint: Mapping[str, Any], wanted: str) -> None:
+    """Refuse to resume a training from one with another objective, which trains other weights.
+
+    Raises:
+        ClaraError: the checkpoint's objective is not ``wanted``.
+    """
+    found = checkpoint.get(OBJECTIVE_KEY, "answer")
+    if found != wanted:
+        raise ClaraError(
+            f"--ckpt_path: the checkpoint was trained with model.init_args.objective {found}, here it is {wanted}; "
+            "to start from its adapters set model.init_args.init_from"
+        )

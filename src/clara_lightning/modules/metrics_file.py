@@ -46,17 +46,16 @@ class MetricsFile(Callback):
         self._last_step = trainer.global_step
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector, unseen by mypy
         if done and every and trainer.global_step % every == 0:
-            self._add(trainer, "train/")
+            self._add(trainer, {name: float(value) for name, value in trainer.callback_metrics.items()}, "train/")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what a validation during training logged."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
-            self._add(trainer, "val/")
+            self._add(trainer, validated(trainer), "val/")
 
-    def _add(self, trainer: Trainer, prefix: str) -> None:
+    def _add(self, trainer: Trainer, logged: dict[str, float], prefix: str) -> None:
         # Reading the metrics may reduce them over processes: every process reads, the first writes.
-        logged = sorted(trainer.callback_metrics.items())
-        values = {name: repr(float(value)) for name, value in logged if name.startswith(prefix)}
+        values = {name: repr(value) for name, value in sorted(logged.items()) if name.startswith(prefix)}
         if not values or not trainer.is_global_zero:
             return
         row = {"epoch": str(trainer.current_epoch), "step": str(trainer.global_step - 1), **values}
@@ -81,6 +80,16 @@ class MetricsFile(Callback):
 
     def _path(self, trainer: Trainer) -> Path:
         return Path(trainer.default_root_dir) / self.name
+
+
+def validated(trainer: Trainer) -> dict[str, float]:
+    """What the validation that has just ended logged; every process must call this.
+
+    ``trainer.callback_metrics`` keeps what earlier validations logged too: a figure that not every validation measures
+    would pass for one of this step.
+    """
+    results = trainer.fit_loop.epoch_loop.val_loop._results
+    return {name: float(value) for name, value in results.metrics(on_step=False)["callback"].items()}
 
 
 def _columns(rows: list[Row]) -> list[str]:

@@ -23,9 +23,11 @@ def settings_in_effect(module: ClaraModule, trainer: Trainer) -> dict[str, str]:
     """
     return {
         "stage": type(module).__name__,
+        **module.in_effect(),
         **_backbone(module),
         **_adapters(module),
         **_training(module, trainer),
+        **_validation(module, trainer),
         "versions": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
     }
 
@@ -41,15 +43,26 @@ def without_effect(module: ClaraModule, trainer: Trainer) -> list[str]:
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     steps = int(trainer.estimated_stepping_batches)
     found = [*module.without_effect(), *getattr(data, "without_effect", list)()]
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector, unseen by mypy
+        found += getattr(callback, "without_effect", _nothing)(trainer)
     every: int = getattr(trainer.checkpoint_callback, "_every_n_train_steps", 0)
     if every > steps:
         found.append(f"checkpoint.every_n_train_steps {every}: the run has {steps} steps, one checkpoint at its end")
-    if not trainer.enable_validation and trainer.val_check_interval not in (None, 1.0):
+    if not validates(trainer) and trainer.val_check_interval not in (None, 1.0):
         found.append("trainer.val_check_interval: there is no data.init_args.val to measure on")
+    answers = module.answers
+    if not answers.rows and answers.max_new_tokens != default_of(type(module), "max_new_tokens"):
+        found.append("model.init_args.max_new_tokens: model.init_args.generate_rows is 0")
     asked, used = module.backbone_config.attention, module.backbone.causal_lm.config._attn_implementation
     if asked != used:
         found.append(f"model.init_args.backbone.attention {asked}: this backbone runs {used}")
     return found
+
+
+def validates(trainer: Trainer) -> bool:
+    """Whether there is anything to validate on; of a DataModule without rows Lightning learns that too late."""
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    return trainer.enable_validation and bool(getattr(data, "val_rows", True))
 
 
 def _backbone(module: ClaraModule) -> dict[str, str]:
@@ -105,6 +118,20 @@ def _training(module: ClaraModule, trainer: Trainer) -> dict[str, str]:
         rows["batch"] = batch
         rows["data"] = f"{len(data.train_rows)} rows to train on, {len(data.val_rows)} to validate on, seed {data.seed}"
     return rows
+
+
+def _validation(module: ClaraModule, trainer: Trainer) -> dict[str, str]:
+    answers = module.answers
+    rows = {}
+    if validates(trainer) and answers.rows:
+        rows["answers"] = f"to the first {answers.rows} rows of validation, of at most {answers.max_new_tokens} tokens"
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector, unseen by mypy
+        rows |= getattr(callback, "in_effect", dict)()
+    return rows
+
+
+def _nothing(trainer: Trainer) -> list[str]:
+    return []
 
 
 def default_of(owner: type, name: str) -> Any:

@@ -108,7 +108,7 @@ def shard(backbone: ClaraBackbone, mesh: DeviceMesh) -> None:
     for layer in layers:
         fully_shard(layer, mesh=mesh)
     fully_shard(backbone, mesh=mesh)
-    for entrance in ("read", "memory_logits", "calibrate", "answer_loss"):
+    for entrance in ("read", "memory_logits", "calibrate", "answer_loss", "generate"):
         register_fsdp_forward_method(backbone, entrance)
 
 

@@ -1,6 +1,6 @@
 """Losses and what they say about a memory.
 
-Shapes: B documents, D hidden size.
+Shapes: B documents or questions, N documents that a question is scored with, D hidden size.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from clara_lightning.errors import ClaraError
 
 
 def compression_mse(document_mean_BD: Tensor, memory_mean_BD: Tensor) -> Tensor:
@@ -60,3 +62,40 @@ def information_retained(*, ce_none: float, ce_memory: float, ce_text: float) ->
     if not (math.isfinite(gain) and math.isfinite(ce_memory) and gain > 0):
         return math.nan
     return (ce_none - ce_memory) / gain
+
+
+def info_nce(scores_BN: Tensor, gold_BN: Tensor, mask_BN: Tensor | None = None, *, temperature: float) -> Tensor:
+    r"""Contrastive loss of each question: its gold documents against the others, one gold document at a time.
+
+    With scores s, gold documents G and all others O of a question,
+
+    .. math:: \frac{1}{|G|} \sum_{g \in G} -\log \frac{e^{s_g / \tau}}{e^{s_g / \tau} + \sum_{o \in O} e^{s_o / \tau}}
+
+    InfoNCE (van den Oord et al. 2018, arXiv 1807.03748, equation 4), with the other questions' documents among O as in
+    DPR (arXiv 2004.04906, section 3.2). No gold document competes with another.
+
+    Args:
+        scores_BN: finite scores; half precision is raised to fp32.
+        gold_BN: True for gold documents, at least one for each question.
+        mask_BN: True where there is a document; None means everywhere.
+        temperature: tau.
+
+    Returns:
+        ``(B,)`` in fp32 or wider; 0 for a question that has gold documents alone.
+
+    Raises:
+        ClaraError: a question has no gold document, or a gold document is masked.
+
+    Example:
+        >>> info_nce(torch.tensor([[0.5, 0.5, 0.1]]), torch.tensor([[True, False, False]]), temperature=0.02)
+        tensor([0.6931])
+    """
+    mask_BN = torch.ones_like(gold_BN) if mask_BN is None else mask_BN
+    if not gold_BN.any(dim=-1).all() or (gold_BN & ~mask_BN).any():
+        raise ClaraError("gold_BN must hold a gold document for each question, and mask_BN must not hide one")
+    logits_BN = scores_BN.to(torch.promote_types(scores_BN.dtype, torch.float32)) / temperature
+    # The least finite number and not minus infinity, whose gradient is nan where a question has no other document.
+    least = torch.finfo(logits_BN.dtype).min
+    others_B1 = logits_BN.masked_fill(gold_BN | ~mask_BN, least).logsumexp(dim=-1, keepdim=True)
+    losses_BN = functional.softplus(others_B1 - logits_BN)
+    return losses_BN.masked_fill(~gold_BN, 0.0).sum(dim=-1) / gold_BN.sum(dim=-1)

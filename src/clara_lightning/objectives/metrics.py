@@ -181,7 +181,7 @@ def collapse_statistics(document_ids_BK: Tensor) -> dict[str, float]:
     num_questions, num_slots = document_ids_BK.shape
     counts = Counter(document_ids_BK.flatten().tolist())
     shares = [count / counts.total() for count in counts.values()]
-    entropy = -sum(share * math.log(share) for share in shares)
+    entropy = -math.fsum(share * math.log(share) for share in shares)
     return {
         "distinct_share": len(counts) / counts.total(),
         "top_share": max(counts.values()) / num_questions,

@@ -1,0 +1,81 @@
+"""What a question is told apart from: the documents of its batch, each once."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from clara_lightning.corpus.candidates import Candidates, GoldDocuments, other_candidates
+from clara_lightning.corpus.contrast import pool_documents, questions_with_gold
+from clara_lightning.data.records import Passage, Question
+from clara_lightning.errors import ClaraError
+
+KEYS = [[7, 8, 9], [8, 5, -1]]  # 8 is a candidate of both; the second question has two candidates
+GOLD = [(7,), (8, 3)]  # 8 is gold for the second question alone; 3 was not found
+
+
+def memory(key: int) -> torch.Tensor:
+    return torch.full((2, 4), float(key))
+
+
+def candidates() -> Candidates:
+    keys_BN = torch.tensor(KEYS)
+    memory_BNLD = torch.stack([torch.stack([memory(max(key, 0)) for key in row]) for row in KEYS])
+    gold_BN = torch.tensor([[key in own for key in row] for row, own in zip(KEYS, GOLD, strict=True)])
+    return Candidates(memory_BNLD, keys_BN >= 0, gold_BN, torch.tensor([1, 2]), keys_BN)
+
+
+def gold_documents() -> list[GoldDocuments]:
+    return [GoldDocuments(torch.stack([memory(key) for key in keys]), keys) for keys in GOLD]
+
+
+def question(name: str, *, gold: bool, gold_ids: tuple[str, ...] = ()) -> Question:
+    return Question(name, "?", ("yes",), (Passage("text", gold=gold),), gold_ids)
+
+
+def test_the_pool_holds_every_document_once() -> None:
+    pool = pool_documents(candidates(), gold_documents())
+
+    assert pool.memory_XLD[:, 0, 0].tolist() == [7, 8, 9, 5, 3]
+
+
+def test_a_document_is_gold_for_whom_it_is_gold_and_a_negative_for_others() -> None:
+    pool = pool_documents(candidates(), gold_documents())
+
+    assert pool.gold_BX.int().tolist() == [[1, 0, 0, 0, 0], [0, 1, 0, 0, 1]]
+    assert pool.own_BX.int().tolist() == [[1, 1, 1, 0, 0], [0, 1, 0, 1, 1]]
+
+
+def test_another_questions_candidate_that_is_gold_is_no_negative() -> None:
+    found, gold = candidates(), gold_documents()
+    gold[0] = GoldDocuments(torch.stack([memory(7), memory(5)]), (7, 5))
+
+    assert pool_documents(found, gold).gold_BX[0].int().tolist() == [1, 0, 0, 1, 0]
+
+
+def test_other_candidates_are_the_first_that_are_not_gold_over_and_over() -> None:
+    first, second = other_candidates(candidates(), gold_documents())
+
+    assert first[:, 0, 0].tolist() == [8]
+    assert second[:, 0, 0].tolist() == [5, 5]
+
+
+def test_gold_alone_has_no_other() -> None:
+    everything = [GoldDocuments(gold.memory_NLD, (5, 7, 8, 9)) for gold in gold_documents()]
+
+    assert [len(other) for other in other_candidates(candidates(), everything)] == [0, 0]
+
+
+def test_given_candidates_without_gold_are_refused_with_the_question() -> None:
+    questions = [question("q1", gold=True), question("q2", gold=False, gold_ids=("d1",))]
+
+    with pytest.raises(ClaraError, match="objective is 'contrastive', but question 'q2': passages: none is gold"):
+        questions_with_gold(questions, searched=False)
+
+
+def test_of_a_search_questions_without_gold_are_left_out() -> None:
+    questions = [question("q1", gold=False), question("q2", gold=False, gold_ids=("d1",))]
+
+    assert [kept.id for kept in questions_with_gold(questions, searched=True)] == ["q2"]
+    with pytest.raises(ClaraError, match="no training question has gold_ids"):
+        questions_with_gold(questions[:1], searched=True)

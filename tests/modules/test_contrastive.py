@@ -1,0 +1,192 @@
+"""Contrastive training of the query reasoner: what it minimises, what it trains, and what it needs."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from clara_lightning.backbone.adapters import COMPRESSOR
+from clara_lightning.backbone.backbone import ClaraBackbone
+from clara_lightning.backbone.folder import AdapterFolder, build_from_folder
+from clara_lightning.backbone.loading import BackboneConfig
+from clara_lightning.data.readers import read_questions
+from clara_lightning.data.records import Question
+from clara_lightning.objectives.scores import maxsim
+
+CONTRAST = ("--model.objective", "contrastive", "--model.temperature", 0.1)
+STILL = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", 0.0)
+SEARCH = ("--model.candidates", "search", "--model.num_candidates", 3)
+
+
+def figures(run: Path, name: str) -> list[float]:
+    with (run / "metrics.csv").open(encoding="utf-8") as file:
+        return [float(row[name]) for row in csv.DictReader(file) if row[name]]
+
+
+def changed(one: Path, other: Path) -> bool:
+    first, second = (load_file(folder / "adapter_model.safetensors") for folder in (one, other))
+    return any(not torch.equal(value, second[name]) for name, value in first.items())
+
+
+def write_questions(path: Path, questions: Path, change: Callable[[int, dict[str, Any]], dict[str, Any]]) -> Path:
+    rows = [json.loads(line) for line in questions.read_text(encoding="utf-8").splitlines()]
+    path.write_text("".join(json.dumps(change(*each)) + "\n" for each in enumerate(rows)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def undropped(commands: Any, run_here: Callable[..., int], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Adapters without dropout, which would make training another thing than what is computed here."""
+    run = tmp_path_factory.mktemp("undropped") / "run"
+    assert run_here(*commands.fit_compressor(run), "--model.lora.dropout", 0.0, "--trainer.max_steps", 2) == 0
+    return run / "adapters"
+
+
+@pytest.fixture(scope="module")
+def run(commands: Any, undropped: Path, run_here: Callable[..., int], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A contrastive training."""
+    folder = tmp_path_factory.mktemp("contrastive") / "run"
+    assert run_here(*commands.fit_joint(folder, undropped, *CONTRAST)) == 0
+    return folder
+
+
+def expected_loss(backbone: ClaraBackbone, questions: Sequence[Question], documents: Sequence[str]) -> float:
+    """Mean over questions of the loss against ``documents``, one gold document each."""
+    query = backbone.read([question.question for question in questions], adapter=COMPRESSOR)
+    memory_NLD = backbone.compress(documents)
+    scores_BN = maxsim(query.memory_NLD, memory_NLD, query.weights_NL).detach().numpy().astype(np.float64)
+    losses = []
+    for scores, question in zip(np.exp(scores_BN / 0.1), questions, strict=True):
+        (gold,) = (documents.index(passage.content) for passage in question.passages if passage.gold)
+        losses.append(-np.log(scores[gold] / scores.sum()))
+    return float(np.mean(losses))
+
+
+def test_the_loss_is_that_of_every_question_against_all_documents_of_its_batch(
+    commands: Any, clara: Any, undropped: Path, tmp_path: Path
+) -> None:
+    whole = (*CONTRAST, *STILL, "--data.batch_size", 8, "--data.max_val_rows", 8)
+    assert clara(*commands.fit_joint(tmp_path / "run", undropped, *whole)).code == 0
+    backbone = build_from_folder(AdapterFolder.open(undropped), backbone=BackboneConfig(dtype="float32"))
+    questions = list(read_questions(str(commands.files.questions)))
+    documents = list(dict.fromkeys(passage.content for question in questions for passage in question.passages))
+    assert len(documents) < sum(len(question.passages) for question in questions)  # some are shared
+
+    alone = [expected_loss(backbone, [each], [p.content for p in each.passages]) for each in questions]
+
+    assert figures(tmp_path / "run", "train/loss") == pytest.approx([expected_loss(backbone, questions, documents)])
+    assert figures(tmp_path / "run", "val/loss") == pytest.approx([float(np.mean(alone))])
+
+
+def test_the_query_reasoner_alone_is_trained_and_all_adapters_are_handed_on(run: Path, undropped: Path) -> None:
+    adapters = run / "adapters"
+
+    assert changed(adapters / "query_reasoner", undropped / "compressor")
+    assert not changed(adapters / "generator", undropped / "generator")
+    assert not changed(adapters / "compressor", undropped / "compressor")
+    header = yaml.safe_load((adapters / "clara.yaml").read_text(encoding="utf-8"))
+    assert header["adapters"] == ["compressor", "generator", "query_reasoner"]
+    shown = yaml.safe_load((run / "settings_in_effect.yaml").read_text(encoding="utf-8"))
+    assert shown["objective"].startswith("contrastive at temperature 0.1")
+    assert "frozen" in shown["generator"] and "trained" in shown["query_reasoner"]
+
+
+def test_training_lowers_the_loss(commands: Any, clara: Any, undropped: Path, tmp_path: Path) -> None:
+    fast = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", 0.01, "--trainer.max_epochs", 4)
+    soft = ("--model.temperature", 0.5)  # else nothing is left to learn
+
+    assert clara(*commands.fit_joint(tmp_path / "run", undropped, *CONTRAST, *fast, *soft)).code == 0
+
+    losses = figures(tmp_path / "run", "val/loss")
+    assert losses[-1] < losses[0]
+
+
+def test_what_it_trained_goes_on_with_the_answers_loss(commands: Any, clara: Any, run: Path, tmp_path: Path) -> None:
+    outcome = clara(*commands.fit_joint(tmp_path / "run", run, "--trainer.max_steps", 1))
+
+    assert outcome.code == 0, outcome.err
+    assert "loaded compressor, generator, query_reasoner" in outcome.err
+
+
+def test_a_given_question_without_gold_is_refused_with_its_id(
+    commands: Any, clara: Any, undropped: Path, tmp_path: Path
+) -> None:
+    def unmark(number: int, row: dict[str, Any]) -> dict[str, Any]:
+        return row | {"passages": [p | {"gold": p["gold"] and number != 5} for p in row["passages"]]}
+
+    questions = write_questions(tmp_path / "qa.jsonl", commands.files.questions, unmark)
+
+    refused = clara(*commands.fit_joint(tmp_path / "run", undropped, *CONTRAST, "--data.train", questions))
+
+    assert refused.mistake == ("model.init_args.objective is 'contrastive', but question 'q5': passages: none is gold")
+    assert not (tmp_path / "run" / "adapters").exists() and not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.fixture(scope="module")
+def undropped_store(
+    commands: Any, undropped: Path, run_here: Callable[..., int], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    path = tmp_path_factory.mktemp("store") / "store"
+    assert run_here(*commands.predict(path, undropped)) == 0
+    return path
+
+
+def test_a_search_leaves_out_questions_without_gold_and_counts_them(
+    commands: Any, clara: Any, undropped: Path, undropped_store: Path, tmp_path: Path
+) -> None:
+    def forget(number: int, row: dict[str, Any]) -> dict[str, Any]:
+        return row | {"passages": [], "gold_ids": row["gold_ids"] if number % 2 else []}
+
+    questions = write_questions(tmp_path / "qa.jsonl", commands.files.questions, forget)
+    search = (*CONTRAST, *SEARCH, "--model.store", undropped_store, "--data.train", questions)
+
+    outcome = clara(*commands.fit_joint(tmp_path / "run", undropped, *search))
+
+    assert outcome.code == 0, outcome.err
+    assert "4 of 8 training questions name no gold document and are left out" in outcome.err
+    assert len(figures(tmp_path / "run", "train/loss")) == 2  # batches of 2
+
+
+def test_gold_documents_that_a_search_misses_are_learned_from_too(
+    commands: Any, clara: Any, undropped: Path, undropped_store: Path, tmp_path: Path
+) -> None:
+    one = ("--model.num_candidates", 1, "--model.top_k", 1, "--model.store", undropped_store)
+
+    outcome = clara(*commands.fit_joint(tmp_path / "run", undropped, *CONTRAST, *SEARCH, *one))
+
+    assert outcome.code == 0, outcome.err
+    assert all(loss > 0 for loss in figures(tmp_path / "run", "train/loss"))
+
+
+def test_a_checkpoint_of_another_objective_is_refused(
+    commands: Any, clara: Any, undropped: Path, run: Path, bytes_of: Any
+) -> None:
+    before = bytes_of(run)
+
+    refused = clara(*commands.fit_joint(run, undropped), "--ckpt_path", "last")
+
+    assert refused.mistake == (
+        "--ckpt_path: the checkpoint was trained with model.init_args.objective contrastive, here it is answer; "
+        "to start from its adapters set model.init_args.init_from"
+    )
+    assert bytes_of(run) == before
+
+
+def test_settings_of_the_selection_that_train_nothing_are_named(
+    commands: Any, clara: Any, undropped: Path, tmp_path: Path
+) -> None:
+    useless = ("--model.noise", "gumbel", "--trainer.max_steps", 1)
+
+    outcome = clara(*commands.fit_joint(tmp_path / "run", undropped, *CONTRAST, *useless))
+
+    assert outcome.code == 0
+    assert "without effect: model.init_args.noise: model.init_args.objective is 'contrastive'" in outcome.err
