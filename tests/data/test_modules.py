@@ -131,6 +131,8 @@ def test_gold_passages_are_taken_first_and_shuffled_among_the_others(gold: int, 
         assert len(set(example.documents)) == len(example.documents) == min(k, gold + others)
         assert sum("gold" in document for document in example.documents) == min(k, gold)
         assert (example.task, example.question, example.answer) == ("question", "why?", "a")
+        assert example.references == ("a", "b")
+        assert example.gold == tuple("gold" in document for document in example.documents)
     if 0 < gold < k and others:
         assert {e.documents[0].startswith("T\n gold") for e in examples} == {True, False}
     if others > k:

@@ -179,6 +179,20 @@ def test_a_worse_step_after_a_resume_does_not_take_the_place_of_the_best(
     assert bytes_of(run / "best") == before
 
 
+def test_a_resumed_run_with_another_figure_forgets_the_best_and_says_so(
+    commands: Any, clara: Any, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    fit = commands.fit_compressor(run, *LEARNING, *OFTEN)
+    assert clara(*fit, *best("val/loss", "max"), "--trainer.max_steps", 4).code == 0
+
+    outcome = clara(*fit, *best("val/ce_none", "min"), "--ckpt_path", "last")
+
+    assert outcome.code == 0
+    assert "the best step by the max of val/loss so far is forgotten: best.monitor is val/ce_none now" in outcome.err
+    assert figure(run)["monitor"] == "val/ce_none"
+
+
 def test_a_figure_of_an_epochs_end_is_compared_there_alone(commands: Any, clara: Any, tmp_path: Path) -> None:
     run = tmp_path / "run"
 

@@ -78,6 +78,7 @@ def fit(commands: Any, undropped: Path, alike: Path) -> Callable[..., list[objec
 
     def command(stage: str, run: Path, *options: object) -> list[object]:
         two_steps = ("--trainer.max_epochs", 1, "--trainer.max_steps", 2, "--data.max_val_rows", 5, *PLAIN)
+        two_steps += ("--best.monitor", "val/loss", "--best.mode", "min")
         if stage != "compressor":
             contrast = ("--model.objective", "contrastive", "--data.train", alike, "--data.val", alike)
             two_steps += contrast if stage == "contrastive" else ()
@@ -124,6 +125,7 @@ def test_a_step_is_the_same_however_it_is_spread(
         )
         assert row.get(RETAINED) == pytest.approx(other.get(RETAINED), abs=1e-3, nan_ok=True)
     assert_alike(tensors_of(run), tensors_of(whole))
+    assert_alike(tensors_of(run / "best"), tensors_of(whole / "best"))
     assert_alike(*(state_of(path)["state_dict"] for path in (run, whole)))
     assert state_of(run).keys() == state_of(whole).keys()
     assert size_of(run) < 1.1 * size_of(whole)  # adapters alone, whatever holds the backbone

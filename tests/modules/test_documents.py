@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -94,11 +95,13 @@ def test_without_a_limit_above_zero_nothing_is_ranked() -> None:
     assert documents.figures("maxsim", device=CPU) == {}
 
 
-def test_without_known_gold_nothing_is_ranked() -> None:
+def test_without_known_gold_recall_is_unknown() -> None:
     documents = ValidationDocuments(ranked=10)
     row = ReadingExample(("text",), "question", "yes", "?")
     documents.add([row], memories()[:1], read(queries()[:1]), real=1)
-    assert documents.figures("maxsim", device=CPU) == {}
+    found = documents.figures("maxsim", device=CPU)
+    assert all(math.isnan(found[name]) for name in ("recall@1", "recall@5", "mrr"))
+    assert (found["ranked_documents"], found["unranked_questions"]) == (1, 0)
 
 
 def test_a_negative_limit_is_refused() -> None:

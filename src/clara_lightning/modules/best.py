@@ -18,6 +18,7 @@ from clara_lightning.modules.metrics_file import validated
 from clara_lightning.modules.overview import validates
 
 FOLDER = "best"
+WORKING = f".{FOLDER}-new"
 FIGURE = "figure.json"
 CHECKPOINT = "best.ckpt"
 
@@ -44,11 +45,17 @@ class BestCheckpoint(Callback):
         self.monitor = monitor
         self.mode = mode
         self._best: float | None = None
+        self._before: str | None = None  # another figure, of the run that is resumed
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put back a folder that a kill left between its two names."""
-        if self.monitor is not None and trainer.is_global_zero:
-            restore_folder(Path(trainer.default_root_dir) / FOLDER)
+        """Tidy up what a kill left of a folder that was being replaced."""
+        if self.monitor is None or not trainer.is_global_zero:
+            return
+        run = Path(trainer.default_root_dir)
+        shutil.rmtree(run / WORKING, ignore_errors=True)
+        restore_folder(run / FOLDER)
+        if self._before is not None:
+            log.warning("the best step by %s so far is forgotten: best.monitor is %s now", self._before, self.monitor)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the step if the figure of its validation is the best."""
@@ -78,6 +85,8 @@ class BestCheckpoint(Callback):
         """The best so far, if it is of the same figure."""
         if (state_dict["monitor"], state_dict["mode"]) == (self.monitor, self.mode):
             self._best = state_dict["value"]
+        else:
+            self._before = f"the {state_dict['mode']} of {state_dict['monitor']}"
 
     def in_effect(self) -> dict[str, str]:
         """What a run shows of it at its start."""
@@ -102,7 +111,7 @@ class BestCheckpoint(Callback):
         A run that is killed in between goes on from an earlier checkpoint, and comes by here again.
         """
         run, step = Path(trainer.default_root_dir), trainer.global_step
-        working = run / f".{FOLDER}-new"
+        working = run / WORKING
         if trainer.is_global_zero:
             shutil.rmtree(working, ignore_errors=True)
         module.save_adapters(working / IN_RUN, write=trainer.is_global_zero)

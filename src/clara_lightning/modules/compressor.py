@@ -162,7 +162,7 @@ class SalientCompressor(ClaraModule):
         self.log("val/loss", losses["ce_memory"], prog_bar=True)
         self.log("val/information_retained", losses.pop("information_retained"), prog_bar=True)
         ranking = self.documents.figures(self.retrieval.score, device=self.device)
-        figures = {**losses, **ranking, **self.answers.figures()}
+        figures: dict[str, Any] = {**losses, **ranking, **self.answers.figures()}
         self.log_dict({f"val/{name}": value for name, value in figures.items()})
 
     test_step = validation_step

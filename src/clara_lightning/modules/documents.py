@@ -5,6 +5,7 @@ Shapes: N documents, B questions, L memory tokens, D hidden size.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import cycle, islice, repeat, zip_longest
 from typing import NamedTuple, TypeVar
@@ -90,7 +91,7 @@ class ValidationDocuments:
         lent = self._lend(batch)[rank :: len(batches)] + [each[:0] for each in memory[real:]]
         return [other.to(each) for other, each in zip(lent, memory, strict=True)]
 
-    def figures(self, name: ScoreName, *, device: torch.device) -> dict[str, Tensor | float]:
+    def figures(self, name: ScoreName, *, device: torch.device) -> dict[str, float]:
         """Rank the documents of all questions for each of them; every process does so.
 
         Args:
@@ -100,10 +101,13 @@ class ValidationDocuments:
         Returns:
             ``recall@1``, ``recall@5`` and ``mrr`` over the questions whose gold documents are known, among how many
             documents (``ranked_documents``), and without how many questions (``unranked_questions``), for whose
-            documents there was no room; nothing where there is no such question.
+            documents there was no room. nan where there is no such question; nothing where none is to be ranked.
         """
-        if not self._questions:
+        if not self.ranked:
             return {}
+        sizes = {"ranked_documents": float(len(self._kept)), "unranked_questions": float(self._num_left_out)}
+        if not self._questions:
+            return dict.fromkeys(("recall@1", "recall@5", "mrr"), math.nan) | sizes
         scores = RetrievalScores(top_k=(1, 5), sync_on_compute=False).to(device)
         memory_NLD = torch.stack([*self._kept.values()])
         for start in range(0, len(self._questions), QUERIES):
@@ -115,8 +119,7 @@ class ValidationDocuments:
             scores_BN = torch.cat([score(name, query_BLD, block, weights_BL) for block in blocks], dim=1)
             gold_BN = torch.tensor([[key in each.gold for key in self._kept] for each in part], device=device)
             scores.update(scores_BN, gold_BN)
-        sizes = {"ranked_documents": float(len(self._kept)), "unranked_questions": float(self._num_left_out)}
-        return {**scores.compute(), **sizes}
+        return {key: float(value) for key, value in scores.compute().items()} | sizes
 
     def _keep(self, question: ReadQuestion) -> None:
         """Keep the next question of the file, as long as there is room for its documents."""
