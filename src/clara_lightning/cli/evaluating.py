@@ -77,6 +77,7 @@ def evaluate(args: argparse.Namespace) -> None:
 
     An interrupted evaluation goes on where it was when the same command is given again.
     """
+    from clara_lightning.evaluation.processes import Processes
     from clara_lightning.evaluation.run import evaluate_folder
     from clara_lightning.evaluation.settings import EvaluationSettings
 
@@ -101,6 +102,8 @@ def evaluate(args: argparse.Namespace) -> None:
             device=args.device,
         )
     )
+    if not Processes.launched().leads:
+        return
     if args.json:
         print(json.dumps(results.to_json() | {"cost": asdict(costs)}))
     else:

@@ -26,9 +26,14 @@ class Processes:
     size: int = 1
 
     @classmethod
+    def launched(cls) -> Processes:
+        """What a launcher says of this process in its environment; alone without one."""
+        return cls(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+
+    @classmethod
     def join(cls) -> Processes:
-        """Join the processes that a launcher started (it sets ``WORLD_SIZE``); alone without one."""
-        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        """Join the processes that a launcher started."""
+        if cls.launched().size == 1:
             return cls()
         if not distributed.is_initialized():
             distributed.init_process_group("gloo")

@@ -36,7 +36,8 @@ SAMPLE = 16  # documents of a store that are compressed once more, to see what t
 def evaluate_folder(settings: EvaluationSettings) -> tuple[Results, Costs]:
     """Measure an adapter folder and write the report.
 
-    A run that was interrupted goes on where it was; several processes share the batches, and the first one writes.
+    A run that was interrupted goes on where it was; several processes share the batches, the first one writes, and all
+    return the same.
 
     Raises:
         ClaraError: a folder or file is missing or wrong; nothing is written then.
@@ -45,9 +46,10 @@ def evaluate_folder(settings: EvaluationSettings) -> tuple[Results, Costs]:
     out = settings.report_folder()
     inputs = Inputs.read(settings)
     processes = Processes.join()
-    prepared = prepare(settings, inputs, device=processes.device(usable_device(settings.device)))
+    device = usable_device(settings.device)
+    prepared = prepare(settings, inputs, device=processes.device(device))
     questionnaire = Questionnaire.plan(settings, inputs, prepared)
-    work = Work(Journal(out, _identity(settings, inputs), processes), processes)
+    work = Work(Journal(out, _identity(settings, inputs, device=device), processes), processes)
     meter = Meter(prepared.backbone.device)
     _compress(prepared, work, meter, batch_size=2 * settings.batch_size)
     rankings = rank_all(
@@ -174,7 +176,7 @@ def _costs(inputs: Inputs, prepared: Prepared, meter: Meter, processes: Processe
     )
 
 
-def _identity(settings: EvaluationSettings, inputs: Inputs) -> dict[str, Any]:
+def _identity(settings: EvaluationSettings, inputs: Inputs, *, device: str) -> dict[str, Any]:
     """Everything that the result of a batch depends on."""
     read = [*map(asdict, inputs.all_questions), *map(asdict, inputs.paraphrases)]
     left_out = ("out", "device", "backbone")
@@ -184,6 +186,7 @@ def _identity(settings: EvaluationSettings, inputs: Inputs) -> dict[str, Any]:
         "settings": {name: value for name, value in asdict(settings).items() if name not in left_out},
         "weights": [weights_sha256(folder) for folder in (inputs.folder, *inputs.reasoners.values())],
         "backbone": [settings.backbone.name or inputs.folder.backbone["name"], str(settings.backbone.revision)],
+        "device": device,
         "dtype": str(resolve_dtype(settings.backbone.dtype)),
         "data": hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest(),
         "store": None if store is None else asdict(store.manifest),

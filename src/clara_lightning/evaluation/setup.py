@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from clara_lightning.backbone.adapters import COMPRESSOR, QUERY_REASONER
 from clara_lightning.backbone.backbone import ClaraBackbone
-from clara_lightning.backbone.folder import AdapterFolder, build_from_folder, reasoner_of
+from clara_lightning.backbone.folder import AdapterFolder, build_from_folder
 from clara_lightning.backbone.loading import PACKAGE_SCHEME
 from clara_lightning.corpus.index import open_index
 from clara_lightning.corpus.store import LatentStore
@@ -125,12 +125,9 @@ def prepare(settings: EvaluationSettings, inputs: Inputs, *, device: str) -> Pre
         )
         return Prepared(backbone, corpus, asked, {}, [note])
     _check_top_k(settings, asked, inputs.store)
-    retrievers: dict[str, Retriever] = {CLARA: _latent(backbone, corpus, inputs, inputs.folder, "", "CLaRa")}
-    for name, other in inputs.reasoners.items():
-        retrievers[name] = _latent(backbone, corpus, inputs, other, name, name)
-    retrievers[BM25_NAME] = bm25
+    latent = _latent_retrievers(backbone, corpus, inputs)
     dense, notes = _dense(settings, texts, device=device)
-    return Prepared(backbone, corpus, asked, retrievers | dense, notes)
+    return Prepared(backbone, corpus, asked, {**latent, BM25_NAME: bm25, **dense}, notes)
 
 
 def _ask(settings: EvaluationSettings, inputs: Inputs, corpus: Corpus, bm25: BM25) -> list[Asked]:
@@ -148,14 +145,21 @@ def _check_top_k(settings: EvaluationSettings, asked: Sequence[Asked], store: La
         raise ClaraError(f"--top-k must be <= {most}, the {what}, got {settings.top_k}")
 
 
-def _latent(
-    backbone: ClaraBackbone, corpus: Corpus, inputs: Inputs, folder: AdapterFolder, name: str, label: str
-) -> LatentRetriever:
-    """A retriever by the trained score of a folder; its query reasoner has the name ``name`` in the backbone."""
-    reasoner = (name or QUERY_REASONER) if folder.has(QUERY_REASONER) else COMPRESSOR
-    assert name or reasoner == reasoner_of(inputs.folder)
-    index = None if inputs.store is None else open_index(inputs.store, score=folder.retrieval.score)
-    return LatentRetriever(backbone, corpus, index, reasoner=reasoner, score=folder.retrieval.score, label=label)
+def _latent_retrievers(backbone: ClaraBackbone, corpus: Corpus, inputs: Inputs) -> dict[str, Retriever]:
+    """By the trained score: of the adapters themselves, and of the other query reasoners."""
+    found: dict[str, Retriever] = {}
+    for name, folder in {CLARA: inputs.folder, **inputs.reasoners}.items():
+        own = QUERY_REASONER if name == CLARA else name  # what the query reasoner is called in the backbone
+        score = folder.retrieval.score
+        found[name] = LatentRetriever(
+            backbone,
+            corpus,
+            None if inputs.store is None else open_index(inputs.store, score=score),
+            reasoner=own if folder.has(QUERY_REASONER) else COMPRESSOR,
+            score=score,
+            label="CLaRa" if name == CLARA else name,
+        )
+    return found
 
 
 def _dense(
