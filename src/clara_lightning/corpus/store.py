@@ -84,8 +84,15 @@ class LatentStore:
         return torch.cat([self._reader(shard).memory([row]) for shard, row in map(self._locate, rows)])
 
     def documents(self, rows: Sequence[int]) -> list[Document]:
-        """The documents themselves, in the order of ``rows``."""
-        return [self._reader(shard).documents([row])[0] for shard, row in map(self._locate, rows)]
+        """The documents themselves, in the order of ``rows``; each part of a file that holds some is read once."""
+        wanted: dict[int, list[tuple[int, int]]] = {}
+        for place, (shard, row) in enumerate(map(self._locate, rows)):
+            wanted.setdefault(shard, []).append((place, row))
+        found: dict[int, Document] = {}
+        for shard, pairs in wanted.items():
+            documents = self._reader(shard).documents([row for _, row in pairs])
+            found.update(zip((place for place, _ in pairs), documents, strict=True))
+        return [found[place] for place in range(len(rows))]
 
     def blocks(self, size: int = 8192) -> Iterator[tuple[int, Tensor]]:
         """All memory in order, as ``(first row, block (n, L, D))`` with at most ``size`` rows each."""

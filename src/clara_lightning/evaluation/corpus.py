@@ -36,6 +36,29 @@ class Corpus(Protocol):
         ...
 
 
+class StoreCorpus:
+    """A store; its documents are held in memory, since BM25 reads them all.
+
+    Args:
+        store: the store.
+    """
+
+    def __init__(self, store: LatentStore) -> None:
+        self.store = store
+        self._documents = store.documents(range(len(store)))
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def documents(self, rows: Sequence[int]) -> list[Document]:
+        """See :class:`Corpus`."""
+        return [self._documents[row] for row in rows]
+
+    def memory(self, rows: Sequence[int]) -> Tensor:
+        """See :class:`Corpus`."""
+        return self.store.memory(rows)
+
+
 class PassageCorpus:
     """The distinct passages of a file's questions; the memory of those that are needed is given to it.
 

@@ -16,7 +16,15 @@ from clara_lightning.data.readers import read_questions, read_scp
 from clara_lightning.data.records import Question, SCPExample
 from clara_lightning.errors import ClaraError
 from clara_lightning.evaluation.conditions import CLARA
-from clara_lightning.evaluation.corpus import Asked, Corpus, PassageCorpus, ask_passages, ask_store, draw_questions
+from clara_lightning.evaluation.corpus import (
+    Asked,
+    Corpus,
+    PassageCorpus,
+    StoreCorpus,
+    ask_passages,
+    ask_store,
+    draw_questions,
+)
 from clara_lightning.evaluation.retrievers import BM25, DEFAULT_DENSE, DenseRetriever, LatentRetriever, Retriever
 from clara_lightning.evaluation.settings import BM25_NAME, DENSE_NAME, OFF, EvaluationSettings, open_reasoners
 
@@ -113,7 +121,7 @@ def prepare(settings: EvaluationSettings, inputs: Inputs, *, device: str) -> Pre
     """
     kept = {name: other for name, other in inputs.reasoners.items() if other.has(QUERY_REASONER)}
     backbone = build_from_folder(inputs.folder, backbone=settings.backbone, reasoners=kept).to(device)
-    corpus: Corpus = inputs.store or PassageCorpus(inputs.all_questions)
+    corpus: Corpus = StoreCorpus(inputs.store) if inputs.store else PassageCorpus(inputs.all_questions)
     texts = [document.content for document in corpus.documents(range(len(corpus)))]
     if not texts:
         raise ClaraError(f"{settings.data}: passages: no question has any (give --store and gold_ids)")
