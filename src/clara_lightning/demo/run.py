@@ -158,12 +158,7 @@ def _stages(folders: DemoFolders, *, fast: bool) -> list[Stage]:
         Stage(
             "Measure on places that were never trained on",
             folders.report,
-            (
-                *("evaluate", "--adapters", str(folders.joint / "adapters"), "--store", store),
-                *("--data", str(data / "qa_val.jsonl"), "--limit", limit, "--batch-size", "16"),
-                *("--reasoner", f"{BEFORE}={folders.compressor / 'adapters'}", "--dense", "none"),
-                *("--conditions", ",".join(CONDITIONS), "--max-new-tokens", "12", "--out", str(folders.report)),
-            ),
+            _evaluate(folders, limit=limit),
             resumes=True,
         ),
     ]
@@ -173,6 +168,15 @@ def _fit(stage: str, folder: Path, *, train: Path, val: Path) -> tuple[str, ...]
     return (
         *("fit", "--config", _config(stage), "--trainer.default_root_dir", str(folder), "--ckpt_path", "last"),
         *("--data.init_args.train", str(train), "--data.init_args.val", str(val)),
+    )
+
+
+def _evaluate(folders: DemoFolders, *, limit: str) -> tuple[str, ...]:
+    return (
+        *("evaluate", "--adapters", str(folders.joint / "adapters"), "--store", str(folders.store)),
+        *("--data", str(folders.data / "qa_val.jsonl"), "--limit", limit, "--batch-size", "16"),
+        *("--reasoner", f"{BEFORE}={folders.compressor / 'adapters'}", "--dense", "none"),
+        *("--conditions", ",".join(CONDITIONS), "--max-new-tokens", "12", "--out", str(folders.report)),
     )
 
 
