@@ -12,7 +12,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from clara_lightning import write_demo_data
+from clara_lightning import LatentStore, write_demo_data
 
 RUN = Path("runs")
 DEMO_RUN = Path("../demo-run")
@@ -63,9 +63,15 @@ def clara(command: str) -> None:
         raise RuntimeError(f"clara {words[3]} failed with exit code {process.returncode}")
 
 
+def is_whole_demo(folder: Path) -> bool:
+    """Whether ``clara demo`` finished there; with ``--fast`` it has few passages and learns nothing."""
+    finished = (folder / "report" / "results.json").is_file()
+    return finished and len(LatentStore.open(folder / "store")) > PASSAGES
+
+
 def trained_run() -> Path:
     """A run folder: that of ``make demo`` if it is finished, else the first notebook's, made where it is missing."""
-    if (DEMO_RUN / "report" / "results.json").is_file():
+    if is_whole_demo(DEMO_RUN):
         print(f"{DEMO_RUN}: the adapters that make demo trained")
         return DEMO_RUN
     if (RUN / "joint" / "adapters").is_dir():

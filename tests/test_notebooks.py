@@ -126,12 +126,24 @@ class TestTrainedRun:
         small_run.trained_run()
         assert made[1:] == ["fit", "predict", "fit"]
 
-    def test_is_that_of_the_demo_where_that_is_finished(
-        self, small_run: ModuleType, made: list[str], capsys: pytest.CaptureFixture[str]
+    @pytest.mark.parametrize(
+        ("finished", "passages", "taken"),
+        [(True, 595, "../demo-run"), (False, 595, "runs"), (True, 72, "runs")],
+        ids=["finished", "interrupted", "fast"],
+    )
+    def test_is_the_demo_where_that_is_whole(
+        self,
+        small_run: ModuleType,
+        made: list[str],
+        monkeypatch: pytest.MonkeyPatch,
+        finished: bool,
+        passages: int,
+        taken: str,
     ) -> None:
+        monkeypatch.setattr(small_run.LatentStore, "open", lambda path: range(passages))
         Path("runs/joint/adapters").mkdir(parents=True)
         Path("../demo-run/report").mkdir(parents=True)
-        assert small_run.trained_run() == Path("runs")
-        Path("../demo-run/report/results.json").touch()
-        assert small_run.trained_run() == Path("../demo-run")
-        assert made == [] and "make demo" in capsys.readouterr().out
+        if finished:
+            Path("../demo-run/report/results.json").touch()
+        assert small_run.trained_run() == Path(taken)
+        assert made == []
