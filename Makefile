@@ -22,8 +22,9 @@ demo: $(STAMP)  ## the whole pipeline on the World Factbook: about a quarter of 
 test: $(STAMP)  ## the tests
 	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist worksteal
 
-test-slow: $(STAMP)  ## the tests that take longer: the demo's path on the real backbone
+test-slow: $(STAMP)  ## the tests that take longer: the demo's path on the real backbone, the notebooks
 	$(BIN)/pytest -q -m 'slow and not gpu'
+	$(BIN)/pytest -q --nbmake --nbmake-timeout 1200 notebooks/*.ipynb
 
 lint: $(STAMP)  ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -35,6 +36,6 @@ types: $(STAMP)  ## mypy --strict on src
 bench: $(STAMP)  ## speed, as ratios measured side by side
 	$(BIN)/python -m benchmarks.run
 
-clean:  ## remove the environment, caches and the demo's run folder
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-run build dist src/*.egg-info
+clean:  ## remove the environment, caches and the run folders of demo and notebooks
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-run notebooks/runs build dist src/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

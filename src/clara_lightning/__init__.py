@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clara_lightning.backbone.backbone import ClaraBackbone
+    from clara_lightning.backbone.lens import logit_lens
     from clara_lightning.corpus.encoder import CorpusEncoder
     from clara_lightning.corpus.store import LatentStore
     from clara_lightning.data.corpus import CorpusDataModule
     from clara_lightning.data.modules import InstructDataModule, QADataModule, SCPDataModule
+    from clara_lightning.demo.dataset import write_demo_data
     from clara_lightning.errors import ClaraError
+    from clara_lightning.inference.explain import explain
     from clara_lightning.inference.pipeline import ClaraPipeline
     from clara_lightning.modules.compressor import SalientCompressor
     from clara_lightning.modules.joint import JointRAGModule
@@ -35,6 +38,9 @@ _HOMES = {
     "SalientCompressor": "modules.compressor",
     "ShardedStrategy": "modules.sharding",
     "StraightThroughTopK": "objectives.topk",
+    "explain": "inference.explain",
+    "logit_lens": "backbone.lens",
+    "write_demo_data": "demo.dataset",
 }
 
 __all__ = [
@@ -51,6 +57,9 @@ __all__ = [
     "SalientCompressor",
     "ShardedStrategy",
     "StraightThroughTopK",
+    "explain",
+    "logit_lens",
+    "write_demo_data",
 ]
 
 
