@@ -164,6 +164,24 @@ def test_a_finished_run_says_that_it_is_finished(commands: Any, clara: Any, undi
     assert bytes_of(undisturbed / "adapters") == before
 
 
+@pytest.mark.parametrize(
+    "length",
+    [("--trainer.max_steps", 3), ("--trainer.max_epochs", 1, "--checkpoint.every_n_train_steps", 3)],
+    ids=["the last step is in the middle of an epoch", "it ends an epoch"],
+)
+def test_the_last_step_is_saved_also_where_no_checkpoint_is_due(
+    length: tuple[object, ...], commands: Any, clara: Any, tmp_path: Path, bytes_of: Any
+) -> None:
+    run, options = tmp_path / "run", (*LEARNING, *length)
+    assert clara(*commands.fit_compressor(run, *options)).code == 0
+    before = bytes_of(run / "adapters")
+
+    outcome = clara(*commands.fit_compressor(run, *options), "--ckpt_path", "last")
+
+    assert "is finished" in outcome.err
+    assert bytes_of(run / "adapters") == before
+
+
 def test_a_run_killed_at_any_moment_keeps_every_step_once(
     commands: Any, clara: Any, start_clara: Any, kill_when: Any, undisturbed: Path, tmp_path: Path
 ) -> None:

@@ -20,7 +20,8 @@ from clara_lightning.evaluation.results import Figure, Results
 LINE = 0.17  # of a label
 BAR = 0.17
 GAP = 0.14  # below a bar
-FRAME = 0.95  # title, axis and legend
+FRAME = 1.15  # title, axis with its label, and legend
+UNITS = {"f1": "token F1", "cross_entropy": "nats per token of the right answer"}
 
 READERS: dict[str, dict[str, Any]] = {
     "generator": {"label": "trained generator", "facecolor": "#2f6db0", "edgecolor": "#2f6db0"},
@@ -52,7 +53,7 @@ def answers_picture(results: Results, *, figure: str, title: str) -> Picture | N
         axes.errorbar(each.value, place, xerr=error(each), color="black", capsize=3, linewidth=1.3)
         beside = axes.get_yaxis_transform()
         axes.text(1, place - 0.6 * BAR, f"{each.value:.3f}", transform=beside, va="bottom", ha="right")
-    axes.set(title=title, xlim=(0, 1) if figure == "f1" else (0, None))
+    axes.set(title=title, xlabel=UNITS[figure], xlim=(0, 1) if figure == "f1" else (0, None))
     if len(set(readers)) > 1:
         canvas.legend(handles=[Patch(**style) for style in READERS.values()], loc="outside lower center", ncols=2)
     alt = "; ".join(f"{condition_label(results, name)} {show(each)}" for name, each in found.items())
@@ -72,7 +73,7 @@ def losses_picture(results: Results) -> Picture | None:
             if shares[part] >= 0.08:  # room for the number
                 _number(axes, left + shares[part] / 2, place, shares[part])
             left += shares[part]
-    axes.set(title=title, xlim=(0, 1))
+    axes.set(title=title, xlabel="share of the questions", xlim=(0, 1))
     handles = [Patch(**style, label=LOSSES[part]) for part, style in PARTS.items()]
     canvas.legend(handles=handles, loc="outside lower center", ncols=2)
     alt = "; ".join(

@@ -37,7 +37,7 @@ def recall_picture(results: Results) -> Picture | None:
     panels = canvas.subplots(len(curves), 1, squeeze=False)[:, 0]
     for axes, (scale, systems) in zip(panels, curves.items(), strict=True):
         lines = [_line(axes, place, systems.get(name, [])) for place, name in enumerate(retrievers)]
-        axes.set(title=f"Recall@k, {SCALES[scale].label}", xlabel="k", ylim=(0, 1.03))
+        axes.set(title=f"Recall@k, {SCALES[scale].label}", xlabel="k", ylabel="share found", ylim=(0, 1.03))
         _powers_of_two(axes, unit="")
     canvas.legend(lines, labels, loc="outside lower left")
     alt = "; ".join(
