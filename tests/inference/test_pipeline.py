@@ -104,7 +104,7 @@ def test_answers_are_those_that_an_evaluation_measures(
     answers = pipeline.answer([row["question"] for row in measured], max_new_tokens=4)
 
     assert len(measured) == 8
-    assert [answer.text for answer in answers] == [row["answer"] for row in measured]
+    assert [answer.text for answer in answers] == [row["prediction"] for row in measured]
 
 
 def test_before_joint_training_the_compressor_reads_the_question(compressor: Path, store: Path) -> None:

@@ -131,8 +131,8 @@ class Results:
         recall_curves: by scale and retriever: Recall@k for k = 1, 2, ...
         losses: by condition that retrieves, shares of the questions: ``retrieved`` (all gold documents are in the
             background) or ``missed``, then ``answered`` (cover-EM) or ``wrong``; as ``retrieved_answered``.
-        differences: paired differences, by system and what it is compared with: F1 and cross-entropy of conditions,
-            recall@k and MRR of ``SCALE/RETRIEVER``.
+        differences: paired differences, by system and what it is compared with: F1, cover-EM and cross-entropy of
+            conditions, recall@k and MRR of ``SCALE/RETRIEVER``.
         paraphrases: by condition: ``rouge_l`` and ``words``.
         retrievers: their labels.
         notes: what was cut, left out or not measured, and why.

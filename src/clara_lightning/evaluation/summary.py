@@ -130,7 +130,7 @@ def _answer_differences(samples: Mapping[str, Samples]) -> dict[str, dict[str, F
         name: differences_to(
             samples[name],
             {other: each for other, each in samples.items() if other != name},
-            names=("f1", "cross_entropy"),
+            names=("f1", "cover_em", "cross_entropy"),
         )
         for name in COMPARED
         if name in samples

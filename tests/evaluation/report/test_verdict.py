@@ -144,13 +144,20 @@ def test_collapse_without_a_baseline_is_judged_by_what_the_corpus_allows(evaluat
     assert finding(large, "Does search tell").mark == "no"
 
 
-def test_retrieved_memory_is_compared_by_f1_with_the_best_text_of_another_retriever(evaluated: Any) -> None:
+def test_retrieved_memory_is_compared_with_the_best_text_of_another_retriever(evaluated: Any) -> None:
     # Its cross-entropy is far lower in any case: the trained reader knows how answers look.
     assert finding(evaluated, "Is retrieved memory better").mark == "unsure"
-    worse = evaluated.answering("backbone_bm25_text", f1=(0.6, 0.55, 0.65))
+    worse = evaluated.answering("backbone_bm25_text", f1=(0.6, 0.55, 0.65), cover_em=(0.5, 0.4, 0.6))
     found = finding(worse, "Is retrieved memory better")
     assert (found.mark, found.answer[:3]) == ("no", "No:")
     assert "0.600 [0.550, 0.650]" in found.evidence and "81 beside 831" in found.evidence
+
+
+def test_a_reader_that_writes_more_is_not_called_worse_for_its_f1_alone(evaluated: Any) -> None:
+    wordy = evaluated.answering("backbone_bm25_text", f1=(0.1, 0.05, 0.15), cover_em=(0.4, 0.34, 0.46))
+    assert finding(wordy, "Is retrieved memory better").mark == "unsure"
+    bad = evaluated.answering("backbone_bm25_text", f1=(0.1, 0.05, 0.15), cover_em=(0.2, 0.14, 0.26))
+    assert finding(bad, "Is retrieved memory better").mark == "yes"
 
 
 def test_cost_is_told_beside_text(evaluated: Any) -> None:

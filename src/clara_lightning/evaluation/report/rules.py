@@ -71,6 +71,17 @@ def compare_answers(differences: Figures) -> Comparison:
     return decided.pop() if len(decided) == 1 else "not shown"
 
 
+def compare_readers(differences: Figures) -> Comparison:
+    """Whether one reader answers better than another that writes in another manner, by F1 and cover-EM together.
+
+    F1 favours short answers, as a trained reader gives them, and cover-EM long ones. So one of the two beyond its
+    interval decides only where the other points the same way.
+    """
+    shown = {compare(differences[name]) for name in ("f1", "cover_em")} - {"not shown"}
+    signs = {differences[name].value >= 0 for name in ("f1", "cover_em")}
+    return shown.pop() if len(shown) == len(signs) == 1 else "not shown"
+
+
 def difference_in_words(differences: Figures, *names: str) -> str:
     """Paired differences of some figures, with their intervals."""
     shown = (f"{figure_label(name)} {show(differences[name])}" for name in names)
@@ -93,6 +104,6 @@ def best_other(systems: Mapping[str, Figures], figure: str) -> str | None:
 
 def figures_of(results: Results, *names: str | None, figure: str) -> str:
     """A figure of some conditions in words; names that are ``None`` are left out."""
-    title = {"f1": "F1", "cross_entropy": "Cross-entropy (lower is better)"}[figure]
+    title = {"cross_entropy": "Cross-entropy (lower is better)"}.get(figure, figure_label(figure))
     chosen = [name for name in names if name is not None]
     return f"{title}: {', '.join(f'{condition_label(results, n)} {show(results.answers[n][figure])}' for n in chosen)}."

@@ -9,8 +9,8 @@ from clara_lightning.evaluation.conditions import CLARA
 from clara_lightning.evaluation.report.rules import (
     Finding,
     Mark,
-    compare,
     compare_answers,
+    compare_readers,
     difference_in_words,
     figures_of,
     find_condition,
@@ -72,7 +72,7 @@ def _retained(results: Results) -> Finding:
 def _beside_text(results: Results) -> Iterator[Finding]:
     """Retrieved memory beside the ordinary way: the best of the baselines that read what another retriever found.
 
-    By F1 alone: cross-entropies of two readers do not compare, for the trained one has learned how answers look.
+    By F1 and cover-EM: cross-entropies of two readers do not compare, for the trained one has learned how answers look.
     """
     ours = find_condition(results, reader="generator", documents="retrieved", form="memory", retriever=CLARA)
     texts = [
@@ -85,15 +85,15 @@ def _beside_text(results: Results) -> Iterator[Finding]:
     rival = max(texts, key=lambda name: results.answers[name]["f1"].value)
     label = condition_label(results, rival)
     mark, answer = worded(
-        compare(results.differences[ours][rival]["f1"]),
+        compare_readers(results.differences[ours][rival]),
         better=f"Yes: retrieved memory answers better than “{label}”.",
         worse=f"No: retrieved memory answers worse than “{label}”.",
-        unsure=f"Not shown: retrieved memory and “{label}” may answer alike; their difference may be 0.",
+        unsure=f"Not shown: F1 and cover-EM do not both say which of retrieved memory and “{label}” answers better.",
     )
     lengths = [f"{results.answers[name]['input_positions'].value:.0f}" for name in (ours, rival)]
-    difference = difference_in_words(results.differences[ours][rival], "f1")
-    told = f"{difference} {figures_of(results, ours, rival, figure='f1')}"
-    evidence = f"{told} Positions of the prompt: {' beside '.join(lengths)}."
+    told = [difference_in_words(results.differences[ours][rival], "f1", "cover_em")]
+    told += [figures_of(results, ours, rival, figure=figure) for figure in ("f1", "cover_em")]
+    evidence = f"{' '.join(told)} Positions of the prompt: {' beside '.join(lengths)}."
     yield Finding("Is retrieved memory better than ordinary search with text?", mark, answer, evidence)
 
 
