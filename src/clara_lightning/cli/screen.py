@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from rich.console import Console
 from rich.table import Table
@@ -56,28 +57,21 @@ def _values(figures: Figures, names: Iterable[str]) -> list[str]:
 
 
 def print_comparison(rows: Sequence[Compared]) -> None:
-    """Differences with intervals, those whose interval leaves out 0 marked."""
-    table = [["system", "figure", "A", "B", "B - A", "p", ""]]
-    for row in rows:
-        first, second = row.values
-        difference = row.difference
-        interval = f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
-        system = row.first if row.first == row.second else f"{row.first} / {row.second}"
-        sure = "*" if difference.low > 0 or difference.high < 0 else ""
-        table.append(
-            [
-                system,
-                row.figure,
-                f"{first.value:.3f}",
-                f"{second.value:.3f}",
-                interval,
-                f"{difference.p_value:.3f}",
-                sure,
-            ]
-        )
+    """Differences with intervals, a table for each pair of systems; those whose interval leaves out 0 are marked."""
     console = Console()
-    console.print(screen_table(table, title=f"{rows[0].questions} questions that both have"))
+    for (first, second), group in groupby(rows, key=lambda row: (row.first, row.second)):
+        compared = list(group)
+        names = first if first == second else f"A {first}, B {second}"
+        table = [["figure", "A", "B", "B - A", "p", ""], *map(_compared_cells, compared)]
+        console.print(screen_table(table, title=f"{names}: {compared[0].questions} questions"))
     console.print("95 % intervals and two-sided p of a paired bootstrap over questions; *: the interval leaves out 0.")
+
+
+def _compared_cells(row: Compared) -> list[str]:
+    values, difference = row.values, row.difference
+    interval = f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
+    sure = "*" if difference.low > 0 or difference.high < 0 else ""
+    return [row.figure, *(f"{each.value:.3f}" for each in values), interval, f"{difference.p_value:.3f}", sure]
 
 
 def print_spread(rows: Sequence[Spread]) -> None:

@@ -157,7 +157,8 @@ def _compare_systems(ours: Report, theirs: Report, name: str, other: str, *, see
         if figure_name in sides[1]:
             first, second = sides[0][figure_name], sides[1][figure_name]
             difference = Bootstrap.difference(second, first)
-            yield Compared(name, other, figure_name, len(ids), (figure(first), figure(second)), difference)
+            if math.isfinite(difference.value):  # information retained is not measured of every condition
+                yield Compared(name, other, figure_name, len(ids), (figure(first), figure(second)), difference)
 
 
 def _answering(report: Report, name: str, ids: Sequence[str], bootstrap: Bootstrap) -> Samples:

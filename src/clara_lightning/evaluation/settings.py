@@ -10,7 +10,7 @@ from pathlib import Path
 from clara_lightning.backbone.folder import AdapterFolder
 from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.errors import ClaraError
-from clara_lightning.evaluation.conditions import CLARA
+from clara_lightning.evaluation.conditions import CLARA, choose_conditions, possible_conditions
 from clara_lightning.evaluation.work import JOURNAL
 
 RESULTS = "results.json"
@@ -43,7 +43,7 @@ class EvaluationSettings:
         device: where to run.
 
     Raises:
-        ClaraError: a number is out of range, or a reasoner's name cannot be one.
+        ClaraError: a number is out of range, a condition unknown, or a reasoner's name cannot be one.
     """
 
     adapters: str
@@ -74,6 +74,9 @@ class EvaluationSettings:
                 raise ClaraError(f"--reasoner: {name!r} must be a name of small letters, digits and _")
             if name in (CLARA, BM25_NAME, DENSE_NAME) or name in ("compressor", "generator", "query_reasoner"):
                 raise ClaraError(f"--reasoner: {name!r} is the name of something else here: choose another")
+
+        retrievers = dict.fromkeys((CLARA, BM25_NAME, DENSE_NAME, *self.reasoners), "")
+        choose_conditions(self.conditions, possible_conditions(retrievers, whole_corpus=True))
 
     @property
     def num_candidates(self) -> int:
