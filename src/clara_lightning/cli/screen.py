@@ -17,6 +17,9 @@ from clara_lightning.evaluation.report.words import ANSWERS, SCALES, figure_labe
 from clara_lightning.evaluation.results import Costs, Figures, Results
 from clara_lightning.inference.pipeline import Answer, Hit
 
+SHORT = {"cross_entropy": "nats/token", "information_retained": "retained"}
+"""Headings that leave room for the conditions' names on a terminal of 80 columns."""
+
 
 def print_answer(answer: Answer) -> None:
     """An answer."""
@@ -38,7 +41,7 @@ def print_results(results: Results, costs: Costs, *, out: str) -> None:
     for finding in findings(results, costs):
         console.print(f"[bold]{plain(finding.question)}[/bold] {plain(finding.answer)}", soft_wrap=True)
     if results.answers:
-        rows = [["condition", *map(figure_label, ANSWERS)]]
+        rows = [["condition", *(SHORT.get(name, figure_label(name)) for name in ANSWERS)]]
         rows += [[name, *_values(figures, ANSWERS)] for name, figures in results.answers.items()]
         console.print(screen_table(rows, title=f"Answers to {results.questions} questions"))
     for scale, systems in results.retrieval.items():

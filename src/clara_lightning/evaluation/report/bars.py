@@ -70,7 +70,7 @@ def losses_picture(results: Results) -> Picture | None:
         left = 0.0
         for part, style in PARTS.items():
             axes.barh(place, shares[part], left=left, height=BAR, **style)
-            if shares[part] >= 0.08:  # room for the number
+            if shares[part] >= 0.14:  # room for the number beside its colour
                 _number(axes, left + shares[part] / 2, place, shares[part])
             left += shares[part]
     axes.set(title=title, xlabel="share of the questions", xlim=(0, 1))

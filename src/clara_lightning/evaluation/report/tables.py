@@ -124,7 +124,7 @@ def screen_table(rows: Sequence[Sequence[str]], *, title: str) -> Table:
     head, *body = rows
     result = Table(title=title, title_justify="left")
     for number, name in enumerate(head):
-        result.add_column(name, justify="left" if number == 0 else "right")
+        result.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
     for row in body:
         result.add_row(*[plain(cell) for cell in row])
     return result
