@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -68,15 +67,6 @@ def _retained(ce_none: Array, ce_memory: Array, ce_text: Array) -> Array:
         return np.where(gain > 0, (ce_none - ce_memory) / gain, np.nan)
 
 
-@dataclass(frozen=True)
-class RankedSystem:
-    """One retriever's rankings at one scale, with the rows that it put first and, of cosines, every score."""
-
-    ranked: Sequence[RankedQuestion]
-    taken_BK: Sequence[tuple[int, ...]]
-    cosines: Sequence[tuple[float, ...]] | None
-
-
 def ranking_samples(ranked: Sequence[RankedQuestion], bootstrap: Bootstrap, *, cutoffs: Sequence[int]) -> Samples:
     """Samples of the figures that are means over questions."""
     figures: dict[str, Callable[[Sequence[int | None]], float]] = {}
@@ -88,7 +78,9 @@ def ranking_samples(ranked: Sequence[RankedQuestion], bootstrap: Bootstrap, *, c
     return {name: bootstrap.ratio([figure(row.gold_ranks) for row in ranked]) for name, figure in figures.items()}
 
 
-def collapse_figures(system: RankedSystem, bootstrap: Bootstrap) -> Figures:
+def collapse_figures(
+    taken_BK: Sequence[tuple[int, ...]], cosines: Sequence[tuple[float, ...]] | None, bootstrap: Bootstrap
+) -> Figures:
     """Whether everybody gets the same documents, and how sure the scores are of them.
 
     ``distinct_share``, ``top_share`` and ``selection_entropy`` are of all questions together
@@ -96,12 +88,12 @@ def collapse_figures(system: RankedSystem, bootstrap: Bootstrap) -> Figures:
     questions, and so documents. ``score_entropy``, of cosines alone, is the mean over questions of
     :math:`H(softmax(s / 0.02)) / \\log N`: 0 where one document is far ahead, 1 where all are alike.
     """
-    shortest = min(len(rows) for rows in system.taken_BK)
-    statistics = collapse_statistics(torch.tensor([rows[:shortest] for rows in system.taken_BK]))
+    shortest = min(len(rows) for rows in taken_BK)
+    statistics = collapse_statistics(torch.tensor([rows[:shortest] for rows in taken_BK]))
     statistics["selection_entropy"] = statistics.pop("entropy")
     figures = {name: Figure(value, math.nan, math.nan) for name, value in statistics.items()}
-    if system.cosines is not None:
-        entropies = [_score_entropy(scores) for scores in system.cosines]
+    if cosines is not None:
+        entropies = [_score_entropy(scores) for scores in cosines]
         figures["score_entropy"] = figure(bootstrap.ratio(entropies))
     return figures
 

@@ -9,7 +9,6 @@ from typing import Any
 from clara_lightning.backbone.folder import weights_sha256
 from clara_lightning.evaluation.conditions import CLARA
 from clara_lightning.evaluation.figures import (
-    RankedSystem,
     Samples,
     answer_samples,
     collapse_figures,
@@ -106,9 +105,11 @@ class _Searched:
         for name, found in systems.items():
             ranked = describe(scale, name, found, prepared.asked, prepared.corpus)
             cosines = [ranking.scores for ranking in found] if prepared.retrievers[name].cosines else None
-            system = RankedSystem(ranked, [ranking.top(top_k).rows for ranking in found], cosines)
+            taken_BK = [ranking.top(top_k).rows for ranking in found]
             samples[f"{scale}/{name}"] = ranking_samples(ranked, bootstrap, cutoffs=cutoffs)
-            self.figures[scale][name] = figures_of(samples[f"{scale}/{name}"]) | collapse_figures(system, bootstrap)
+            self.figures[scale][name] = figures_of(samples[f"{scale}/{name}"]) | collapse_figures(
+                taken_BK, cosines, bootstrap
+            )
             self.curves[scale][name] = recall_curve(ranked, depth=min(longest, DEPTH))
             self.lines += ranked
         ours = samples.pop(f"{scale}/{CLARA}")
@@ -143,7 +144,10 @@ def _settings(settings: EvaluationSettings, *, top_k: int) -> dict[str, Any]:
         "store": settings.store,
         "top_k": top_k,
         "candidates": settings.num_candidates or None,
+        "conditions": settings.conditions,
+        "dense": settings.dense,
         "limit": settings.limit,
+        "batch_size": settings.batch_size,
         "seed": settings.seed,
         "max_new_tokens": settings.max_new_tokens,
         "reasoners": dict(settings.reasoners),

@@ -44,9 +44,6 @@ class Journal:
         lines = [json.dumps([key, value]) for key, value in self._done.items()]
         self._path.write_text("\n".join([self._head, *lines, ""]), encoding="utf-8")
 
-    def __len__(self) -> int:
-        return len(self._done)
-
     def __contains__(self, key: str) -> bool:
         return key in self._done
 
