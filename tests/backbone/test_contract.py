@@ -20,6 +20,7 @@ from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASO
 from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.folder import AdapterFolder, RetrievalConfig, load_adapters, save_adapters
 from clara_lightning.backbone.loading import BackboneConfig
+from clara_lightning.backbone.packing import Sequences
 from clara_lightning.data.prompts import MEMORY, Prompt, PromptTemplate
 
 FAMILIES = ("llama", "mistral", "phi3", "qwen3", "gemma3", "opt", "gpt_neox", "gpt2")
@@ -124,21 +125,6 @@ def test_memory_does_not_depend_on_the_side_on_which_the_tokenizer_pads(
 
 @every_family
 @torch.no_grad()
-def test_the_trunk_reads_alike_with_padding_on_either_side(tiny_backbone: Backbones, family: str) -> None:
-    backbone = tiny_backbone(family, dtype=EXACT[family])
-    # In a sliding window padding between two tokens takes up room, but here it stands outside of the text.
-    text_1TD = backbone.embed(torch.arange(5, 17)[None])
-    padding = torch.zeros_like(text_1TD[:, :4])
-    ones, zeros = torch.ones(1, 12, dtype=torch.long), torch.zeros(1, 4, dtype=torch.long)
-    plain = backbone._trunk(text_1TD, ones)
-    left = backbone._trunk(torch.cat([padding, text_1TD], 1), torch.cat([zeros, ones], 1))[:, 4:]
-    right = backbone._trunk(torch.cat([text_1TD, padding], 1), torch.cat([ones, zeros], 1))[:, :12]
-    assert_close(left, plain, EXACT[family])
-    assert_close(right, plain, EXACT[family])
-
-
-@every_family
-@torch.no_grad()
 def test_query_vectors_do_not_depend_on_their_batch(
     tiny_backbone: Backbones, memory_by_definition: Callable[..., Tensor], questions: list[str], family: str
 ) -> None:
@@ -172,7 +158,7 @@ def test_memory_decodes_as_the_whole_model_decodes_text_by_text(
     backbone.lm.set_adapter(QUERY_REASONER)
     for text, found_LV in zip(documents, found_NLV, strict=True):
         placed = backbone._place_memory(backbone.tokenize([text]), backbone.head(QUERY_REASONER))
-        logits_SV = backbone.causal_lm(inputs_embeds=placed.embeddings_NSD, use_cache=False).logits[0]
+        logits_SV = backbone.causal_lm(inputs_embeds=placed.inputs_PD[None], use_cache=False).logits[0]
         assert_close(found_LV, logits_SV[-4:].float(), EXACT[family])
 
 
@@ -253,7 +239,11 @@ def test_only_the_named_adapter_acts(tiny_backbone: Backbones, documents: list[s
 
 def hidden_under(backbone: ClaraBackbone, adapter: str | None, embedded: Tensor) -> Tensor:
     with backbone.use_adapter(adapter):
-        return backbone._trunk(embedded, torch.ones(embedded.shape[:2], dtype=torch.long))
+        return read_alone(backbone, embedded)
+
+
+def read_alone(backbone: ClaraBackbone, embedded_1PD: Tensor) -> Tensor:
+    return backbone._runner.hidden(embedded_1PD[0], Sequences((embedded_1PD.shape[1],), backbone.device))
 
 
 @every_family
@@ -265,7 +255,7 @@ def test_the_adapter_is_what_it_was_after_an_exception(tiny_backbone: Backbones,
     with pytest.raises(RuntimeError, match="from within"), backbone.use_adapter(GENERATOR):
         raise RuntimeError("from within")
     assert active_adapter(backbone._layers) == COMPRESSOR
-    assert torch.equal(backbone._trunk(embedded, torch.ones(1, 10, dtype=torch.long)), before)
+    assert torch.equal(read_alone(backbone, embedded), before)
 
 
 @every_family
