@@ -18,6 +18,7 @@ from clara_lightning.corpus.candidates import (
     GivenCandidates,
     GoldDocuments,
     SearchedCandidates,
+    StoredPassages,
     check_given,
     check_search,
     other_candidates,
@@ -149,6 +150,7 @@ class JointRAGModule(ClaraModule):
         self.losses = ConditionLosses(("retrieved", *CONDITIONS))
         self._source: CandidateSource | None = None
         self._store: LatentStore | None = None
+        self._passages: StoredPassages | None = None
 
     @property
     def adapters(self) -> Sequence[str]:
@@ -208,6 +210,7 @@ class JointRAGModule(ClaraModule):
         """Open the store, and look through the questions: a mistake in the last one is found before the first step."""
         if self.store_path and self._store is None:
             self._store = LatentStore.open(self.store_path, setting="model.init_args.store")
+            self._passages = StoredPassages(self._store) if self.candidates == "given" else None
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(data, ExamplesDataModule):
             return  # a DataModule of the user's own
@@ -215,7 +218,8 @@ class JointRAGModule(ClaraModule):
             raise ClaraError("data.class_path must be clara_lightning.QADataModule for JointRAGModule")
         questions = [*data.train_rows, *data.val_rows]
         if self.candidates == "given":
-            check_given(questions, self._store, top_k=self.top_k)
+            check_given(questions, self._passages, top_k=self.top_k)
+            data.prepare = self._passages  # their memory is read ahead of the step
         elif self._store is not None:
             check_search(questions, self._store, num_candidates=self.num_candidates)
         self._look_for_gold(data)
@@ -246,7 +250,7 @@ class JointRAGModule(ClaraModule):
                 setting="model.init_args.store",
             )
         if self.candidates == "given":
-            self._source = GivenCandidates(self.backbone, store)
+            self._source = GivenCandidates(self.backbone, self._passages)
         elif store is not None:
             index = open_index(store, score=self.score)
             self._source = SearchedCandidates(store, index, num_candidates=self.num_candidates)
