@@ -86,7 +86,7 @@ SPREADS: dict[str, tuple[object, ...]] = {
     "with two data workers and gradients accumulated": ("--data.batch_size", 2, *PARTS, *WORKERS),
     "on two processes": (*TWO, "ddp"),
     "on two processes, with two data workers": (*TWO, "ddp", *WORKERS),
-    "in shards": (*TWO, "sharded"),
+    "in shards, with a fused optimizer": (*TWO, "sharded", "--model.optimizer.fused", "true"),
 }
 
 
