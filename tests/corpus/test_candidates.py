@@ -68,6 +68,7 @@ def test_passages_of_a_batch_are_compressed_together_each_once(
     assert candidates.gold_BN.tolist() == [[True, False, True, True], [False] * 4]
     assert candidates.num_gold_B.tolist() == [3, 0]
     assert candidates.keys_BN[1, 1:].tolist() == [-1] * 3
+    assert not candidates.is_full
 
 
 def nothing_asked(count: int) -> Compressed:
@@ -116,7 +117,7 @@ def test_memory_that_was_read_ahead_makes_the_same_candidates_bit_by_bit(
     ahead = source(Batch(stored_questions, prepared=stored(stored_questions)), nothing_asked(3))
 
     assert ahead.memory_BNLD.dtype == torch.bfloat16
-    assert all(torch.equal(*pair) for pair in zip(ahead, in_the_step, strict=True))
+    assert all(torch.equal(*pair) for pair in zip(ahead[:5], in_the_step[:5], strict=True))
     assert torch.equal(ahead.memory_BNLD[0], memory_NLD[[5, 0, 3]])
     assert torch.equal(ahead.memory_BNLD[1, :2], memory_NLD[[4, 0]]) and not ahead.memory_BNLD[1, 2].any()
 

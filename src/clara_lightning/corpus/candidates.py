@@ -31,6 +31,7 @@ class Candidates(NamedTuple):
         gold_BN: True where the candidate is gold.
         num_gold_B: gold documents of each question, found or not; 0 where gold is not known.
         keys_BN: a number for each document that is the same wherever it is a candidate.
+        is_full: whether every place is known to be filled, without a look at ``mask_BN`` on its device.
     """
 
     memory_BNLD: Tensor
@@ -38,6 +39,7 @@ class Candidates(NamedTuple):
     gold_BN: Tensor
     num_gold_B: Tensor
     keys_BN: Tensor
+    is_full: bool = False
 
 
 class GoldDocuments(NamedTuple):
@@ -125,6 +127,7 @@ class GivenCandidates:
             gold_BN,
             gold_BN.sum(1),
             torch.tensor([line + [-1] * (width - len(line)) for line in keys]),
+            is_full=min(counts) == width,
         )
         return _moved(found, self.backbone.device)
 
@@ -183,6 +186,7 @@ class SearchedCandidates:
             gold_BN,
             torch.tensor([len(wanted) for wanted in gold]),
             hits.rows_BK,
+            is_full=True,
         )
         return _moved(found, query.memory_NLD.device)
 

@@ -142,6 +142,16 @@ class ClaraModule(LightningModule, ABC):
         """Figures that only the last validation of an epoch or of the run measures."""
         return tuple(f"val/{name}" for name in self.answers.names)
 
+    @property
+    def is_logged(self) -> bool:
+        """Whether the figures of the step in work are logged; the others are not computed.
+
+        A figure that is a number of Python's, as those of the progress bar are, makes the processor wait for the
+        device: the next step is then not prepared while this one runs.
+        """
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector, unseen by mypy
+        return bool(every) and (self.trainer.global_step + 1) % every == 0
+
     @abstractmethod
     def targets(self, examples: Sequence[Any]) -> tuple[int, ...]:
         """What the terms of the loss are means over, counted in some examples: answer tokens, say."""

@@ -274,7 +274,7 @@ class JointRAGModule(ClaraModule):
         if (step := self.step_means.whole(batch_idx)) is not None:
             self.log("train/loss", step[0], batch_size=len(batch), prog_bar=True)
         self.scored = Scored(found.scores_BN.detach(), found.candidates.mask_BN, found.candidates.gold_BN)
-        for name, value in collapse_statistics(found.taken_BK).items():
+        for name, value in (collapse_statistics(found.taken_BK) if self.is_logged else {}).items():
             self.log(f"train/{name}", value, batch_size=len(batch))
         return loss
 
@@ -331,7 +331,8 @@ class JointRAGModule(ClaraModule):
         query = self.backbone.read([question.question for question in batch], adapter=QUERY_REASONER)
         candidates = self.source(batch, query)
         scores_BN = score(self.score, query.memory_NLD, candidates.memory_BNLD, query.weights_NL)
-        return Found(query, candidates, scores_BN, self.select(scores_BN, candidates.mask_BN))
+        selected = self.select(scores_BN, None if candidates.is_full else candidates.mask_BN)
+        return Found(query, candidates, scores_BN, selected)
 
     def _answer_losses(self, batch: list[Question], found: Found) -> Tensor:
         """Negative log-likelihood of each answer from what was taken ``(B,)``."""
