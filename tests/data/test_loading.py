@@ -144,21 +144,23 @@ def test_what_goes_wrong_ahead_is_raised_where_its_batch_is_asked_for() -> None:
     assert prepare.ends_after(2)
 
 
-def test_a_loader_knows_how_long_it_was_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loader_knows_how_long_the_newest_batch_was_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
 
     def slow_example(row: int, draw: random.Random) -> int:
         nonlocal now
-        now += 2.0
+        now += row
         return row
 
-    monkeypatch.setattr("clara_lightning.data.loading.time.perf_counter", lambda: now)
-    loader = BatchLoader(range(6), slow_example, batch_size=3)
+    monkeypatch.setattr("clara_lightning.data.loading.perf_counter", lambda: now)
+    loader = BatchLoader([1, 2, 3, 5], slow_example, batch_size=2, shuffle=False)
+    waited = []
 
     for _ in loader:
+        waited.append(loader.seconds_waited)
         now += 100.0  # a step
 
-    assert loader.seconds_waited == 12.0
+    assert waited == [3.0, 8.0]
 
 
 @pytest.mark.parametrize("finished", [0, 3])

@@ -51,8 +51,8 @@ class ExamplesDataModule(LightningDataModule, ABC, Generic[Row, Example]):
         val: file to validate on.
         batch_size: examples per device and step.
         seed: of the order and of what is drawn from each row.
-        num_workers: processes that make the examples; 0 makes them between the steps, which costs next to nothing
-            unless a DataModule of your own does.
+        num_workers: processes that make the batches, ahead of the steps; 0 makes the examples between the steps, which
+            costs next to nothing unless a DataModule of your own does, and the rest (``prepare``) in a thread.
         skip_bad_rows: so many rows of a file may be unreadable; they are counted and reported.
         max_val_rows: validate on the first so many rows.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import random
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from time import perf_counter
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -68,7 +68,7 @@ class BatchLoader(Generic[Row, Example]):
             Python's lock would let them wait for the step.)
 
     Attributes:
-        seconds_waited: how long those who iterate have waited for batches, in all.
+        seconds_waited: how long the newest batch was waited for.
     """
 
     def __init__(
@@ -129,9 +129,9 @@ class BatchLoader(Generic[Row, Example]):
         )
         batches = _one_ahead(iter(loader)) if self.prepare and not self.num_workers else iter(loader)
         while True:
-            asked = time.perf_counter()
+            asked = perf_counter()
             batch = next(batches, None)
-            self.seconds_waited += time.perf_counter() - asked
+            self.seconds_waited = perf_counter() - asked
             if batch is None:
                 return
             yield batch

@@ -24,6 +24,7 @@ from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
 from clara_lightning.backbone.memory import MemoryKind
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.errors import ClaraError
+from clara_lightning.modules.metrics_file import is_due
 from clara_lightning.modules.overview import as_table, settings_in_effect, without_effect
 from clara_lightning.modules.refusals import refuse_low_precision, refuse_packed_shards, refuse_sharding
 from clara_lightning.modules.schedule import ScheduleConfig, share_of_peak
@@ -149,8 +150,7 @@ class ClaraModule(LightningModule, ABC):
         A figure that is a number of Python's, as those of the progress bar are, makes the processor wait for the
         device: the next step is then not prepared while this one runs.
         """
-        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector, unseen by mypy
-        return bool(every) and (self.trainer.global_step + 1) % every == 0
+        return is_due(self.trainer, self.trainer.global_step + 1)
 
     @abstractmethod
     def targets(self, examples: Sequence[Any]) -> tuple[int, ...]:
