@@ -148,7 +148,7 @@ def test_a_deep_backbone_lies_on_the_line_through_two_shallow_ones(
         "stage 1": MicroBatch((Reading(COMPRESSOR, 8, 28),), Answering(8, 40, 60)),
         "stage 2": MicroBatch((Reading(COMPRESSOR, 40, 28),), Answering(8, 60, 30)),
         "stage 3": MicroBatch(
-            (Reading(QUERY_REASONER, 8, 9), Reading(COMPRESSOR, 20, 28, trained=False, times=8)),
+            (Reading(QUERY_REASONER, 8, 9), Reading(COMPRESSOR, 160, 28, trained=False)),
             Answering(8, 60, 30, documents=5, candidates=20),
         ),
     }[task]

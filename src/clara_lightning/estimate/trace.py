@@ -40,14 +40,12 @@ class Reading(NamedTuple):
         texts: so many at once.
         tokens: of each text, memory tokens not counted.
         trained: whether a gradient goes back through it.
-        times: how often; one after the other.
     """
 
     adapter: str
     texts: int
     tokens: int
     trained: bool = True
-    times: int = 1
 
 
 class Answering(NamedTuple):
@@ -204,7 +202,7 @@ class _Step:
                 memory_NLD, distance = self._read(reading)
                 memory_NLD.register_hook(lambda gradient, name=reading.adapter: live.enter(f"backward {name}"))
             else:
-                self._read_often(reading, live)
+                self._read_without_gradient(reading)
         if batch.contrasted and memory_NLD is not None:
             live.enter("documents are told apart")
             return self._contrast(memory_NLD, batch.contrasted)
@@ -233,13 +231,12 @@ class _Step:
         distance = F.mse_loss(text_mean_ND, memory_NLD.float().mean(1))
         return head.memory(memory_NLD, anchor_NLD), distance
 
-    def _read_often(self, reading: Reading, live: LiveBytes) -> None:
-        """Without gradient, dropout or checkpointing; every time as the first."""
+    def _read_without_gradient(self, reading: Reading) -> None:
+        """Nor dropout or checkpointing."""
         self.skeleton.lm.eval()
         with torch.no_grad():
             self._read(reading)
         self.skeleton.lm.train()
-        live.flops[live.phase] *= reading.times
 
     def _choose(self, query_BLD: Tensor, answering: Answering) -> Tensor:
         """Memory of the chosen candidates ``(B, K, L, D)``: late interaction, soft selection, mixture."""
