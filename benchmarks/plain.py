@@ -16,6 +16,7 @@ V vocabulary.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from benchmarks.ours import MSE_WEIGHT, TEMPERATURE, joint_prompts, reading_prompts
 from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
@@ -101,15 +102,18 @@ class Plain:
         first, *others = folder.adapters
         # By default PEFT would keep adapters in float32, and cast every layer's input to it.
         options: dict[str, Any] = {"is_trainable": True, "autocast_adapter_dtype": False}
-        self.lm = PeftModel.from_pretrained(model, folder.path / first, adapter_name=first, **options)
-        for name in others:
-            self.lm.load_adapter(str(folder.path / name), adapter_name=name, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft 0.21 reads a property that transformers 5 renamed
+            self.lm = PeftModel.from_pretrained(model, folder.path / first, adapter_name=first, **options)
+            for name in others:
+                self.lm.load_adapter(str(folder.path / name), adapter_name=name, **options)
         tensors = load_file(folder.path / MEMORY_FILE)
         self.heads = nn.ModuleDict(
             {name: MemoryTokens(_of(tensors, name)) for name in folder.adapters if name != GENERATOR}
         )
         self.heads.to(model.device)
         self.embeddings = model.get_input_embeddings()
+        model.generation_config = GenerationConfig()  # what the weights come with would end answers early
         self.names: tuple[str, ...] = ()
 
     # --- training --------------------------------------------------------------------------------------------------
@@ -144,7 +148,7 @@ class Plain:
 
     def joint_loss(self, questions: Sequence[Question], *, top_k: int) -> Tensor:
         """Stage 3; see :meth:`benchmarks.ours.Ours.joint_loss`."""
-        query = self.read([row.question for row in questions], adapter=QUERY_REASONER, width=None)
+        query = self.read([row.question for row in questions], adapter=QUERY_REASONER, to_longest=True)
         with torch.no_grad():
             found = self.read([passage.content for row in questions for passage in row.passages], adapter=COMPRESSOR)
         memory_BNLD = found.memory_NLD.to(self.lm.dtype).unflatten(0, (len(questions), -1))
@@ -173,18 +177,18 @@ class Plain:
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
-    def read(self, texts: Sequence[str], *, adapter: str, width: int | None = 0) -> Read:
+    def read(self, texts: Sequence[str], *, adapter: str, to_longest: bool = False) -> Read:
         """Read texts with memory tokens behind them and padding behind those.
 
         Args:
             texts: N texts.
             adapter: who reads.
-            width: pad texts to so many tokens; 0 is the document length, ``None`` the longest text.
+            to_longest: pad to the longest text, and not to the document length.
         """
         head, length = self.heads[adapter], self.memory.tokens
         rows = self.tokenizer([f" {text}" for text in texts], split_special_tokens=True)["input_ids"]
         rows = [row[: self.memory.document_tokens] for row in rows]
-        width = max(map(len, rows)) if width is None else width or self.memory.document_tokens
+        width = max(map(len, rows)) if to_longest else self.memory.document_tokens
         text_NS = torch.zeros(len(rows), width + length, dtype=torch.bool)
         memory_NS = torch.zeros_like(text_NS)
         ids_NS = torch.full(text_NS.shape, pad_token_id(self.tokenizer))
@@ -244,14 +248,14 @@ class Plain:
             else {"inputs_embeds": self.splice(ids, batch.slots.to(device), memory)}
         )
         self._activate(GENERATOR)
-        return self.lm.generate(
+        made = self.lm.generate(
             **read,
             attention_mask=batch.attention.to(device),
             max_new_tokens=max_new_tokens,
             do_sample=False,
-            eos_token_id=None,
             pad_token_id=self.prompts.pad_id,
         )
+        return made[:, -max_new_tokens:]  # without the prompt, which comes back where it was token ids
 
 
 def _of(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
 from benchmarks.settings import OURS, PLAIN
 
-LINE = "---:"
+FIGURES = ("ratio", "mfu")  # what a row's figures are called in a file, and compared by
+TOLERANCE = 0.02  # in bfloat16 both paths round in other places
 
 
 @dataclass
 class Row:
-    """One thing that was done, on our path and where it makes sense on the plain one.
+    """One thing that was done on our path and on the plain one.
 
     Attributes:
         key: names the row in files and on the command line.
         title: what was done.
-        seconds: of each variant, in every round.
-        tokens: real tokens that have to be read.
+        seconds: of each variant, in every round; ``ours`` and ``plain`` are there.
+        tokens: real tokens that have to be read, or of an answer that are written.
         flops: operations that have to be done; see :mod:`benchmarks.limit`.
         rate: operations a second of a large matrix product, measured in the same rounds.
         difference: between what both paths gave: relative, 0 is equal.
-        peaks: bytes of each variant at most.
+        peaks: bytes of each path at most.
     """
 
     key: str
     title: str
     seconds: dict[str, list[float]]
-    tokens: int = 0
-    flops: int = 0
-    rate: float = 0.0
+    tokens: int
+    flops: int
+    rate: float
     difference: float | None = None
     peaks: dict[str, int] = field(default_factory=dict)
 
@@ -41,52 +42,80 @@ class Row:
         return median(self.seconds[name])
 
     @property
-    def ratio(self) -> float | None:
-        """Plain over ours; ``None`` without a plain path."""
-        return self.median(PLAIN) / self.median() if PLAIN in self.seconds else None
+    def ratio(self) -> float:
+        """Plain over ours."""
+        return self.median(PLAIN) / self.median()
 
     @property
-    def mfu(self) -> float | None:
-        """Seconds of the limit over ours; ``None`` without a limit."""
-        return self.flops / self.rate / self.median() if self.flops and self.rate else None
+    def mfu(self) -> float:
+        """Seconds of the limit over ours."""
+        return self.flops / self.rate / self.median()
 
     def to_json(self) -> dict[str, Any]:
         """All fields, and the figures that are made of them."""
-        return asdict(self) | {"ratio": self.ratio, "mfu": self.mfu}
+        return asdict(self) | {name: getattr(self, name) for name in FIGURES}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Row:
+    def from_json(cls, values: Mapping[str, Any]) -> Row:
         """The way back."""
-        return cls(**{key: value for key, value in values.items() if key not in ("ratio", "mfu")})
+        return cls(**{key: value for key, value in values.items() if key not in FIGURES})
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; all columns but the first hold numbers."""
-    lines = [heads, ["---", *[LINE] * (len(heads) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+@dataclass
+class Comparison:
+    """Variants of one thing, compared with the first.
+
+    Attributes:
+        key: names it on the command line.
+        title: what was done.
+        seconds: of each variant, in every round.
+        tokens: that each reads; 0 where none are.
+    """
+
+    key: str
+    title: str
+    seconds: dict[str, list[float]]
+    tokens: int = 0
 
 
-def main_table(rows: Iterable[Row]) -> str:
-    """Our path beside the plain one and the limit."""
-    heads = ("", "ours s", "plain s", "plain / ours", "MFU", "tokens/s", "peak GB, ours / plain")
-    return table(heads, [_cells(row) for row in rows])
+@dataclass
+class Report:
+    """Everything that one run measured.
 
+    Attributes:
+        machine: what it ran on.
+        setting: backbone, dtype and data, in words.
+        rows: beside the plain path.
+        comparisons: of our own parts.
+    """
 
-def _cells(row: Row) -> list[str]:
-    peaks = " / ".join(f"{row.peaks[name] / 1e9:.2f}" for name in (OURS, PLAIN) if name in row.peaks)
-    return [
-        f"{row.key}: {row.title}",
-        spread(row.seconds[OURS]),
-        spread(row.seconds.get(PLAIN, ())),
-        "" if row.ratio is None else f"{row.ratio:.1f}",
-        "" if row.mfu is None else f"{row.mfu:.0%}",
-        f"{row.tokens / row.median():.0f}" if row.tokens else "",
-        peaks,
-    ]
+    machine: str
+    setting: list[str]
+    rows: list[Row] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
 
+    def add(self, measured: Row | Comparison) -> None:
+        """Take in what was measured."""
+        if isinstance(measured, Row):
+            self.rows.append(measured)
+        else:
+            self.comparisons.append(measured)
 
-def spread(seconds: Sequence[float]) -> str:
-    """Median (least to most); nothing of nothing."""
-    if not seconds:
-        return ""
-    return f"{median(seconds):.3f} ({min(seconds):.3f} to {max(seconds):.3f})"
+    def disagreements(self) -> list[str]:
+        """A line for each row whose paths did not compute the same: its figures would compare different things."""
+        return [
+            f"row {row.key}: both paths should give the same, but differ by {row.difference:.2g}"
+            for row in self.rows
+            if row.difference is not None and not row.difference <= TOLERANCE
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """As data."""
+        return asdict(self) | {"rows": [row.to_json() for row in self.rows]}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Report:
+        """The way back."""
+        comparisons = [Comparison(**comparison) for comparison in values["comparisons"]]
+        rows = [Row.from_json(row) for row in values["rows"]]
+        return cls(values["machine"], list(values["setting"]), rows, comparisons)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import torch
 
 MATRIX_SIZES = {"cpu": 2048, "cuda": 8192}
 MATRIX_TRIES = 3
+GAUGE_EVERY = 2.0  # seconds
 
 Variants = Mapping[str, Callable[[], object]]
 
@@ -78,7 +80,7 @@ def take_turns(variants: Variants, *, rounds: Rounds, device: torch.device, dtyp
         device: where they compute.
         dtype: with it, a large matrix product of this dtype is measured in every round too.
     """
-    product = None if dtype is None else MatrixProduct(device, dtype)
+    gauge = None if dtype is None else MatrixProduct(device, dtype)
     turns = Turns({name: [] for name in variants})
     warm_up = 0.0
     for name, call in variants.items():
@@ -88,8 +90,8 @@ def take_turns(variants: Variants, *, rounds: Rounds, device: torch.device, dtyp
         order = list(variants) if number % 2 == 0 else list(variants)[::-1]
         for name in order:
             turns.seconds[name].append(timed(variants[name], device)[0])
-            if product is not None:
-                turns.rates.append(product.rate())
+            if gauge is not None and gauge.is_due():
+                turns.rates.append(gauge.rate())
     return turns
 
 
@@ -102,9 +104,15 @@ class MatrixProduct:
         self.left, self.right = (torch.randn(size, size, generator=draw).to(device, dtype) for _ in range(2))
         self.flops = 2 * size**3
         self.device = device
+        self.measured_at = -math.inf
+
+    def is_due(self) -> bool:
+        """Whether the last measurement is long ago, compared with what it takes."""
+        return time.perf_counter() - self.measured_at > GAUGE_EVERY
 
     def rate(self) -> float:
         """Floating-point operations a second, of the best of several tries."""
         with torch.inference_mode():
             tries = [timed(lambda: self.left @ self.right, self.device)[0] for _ in range(MATRIX_TRIES)]
+        self.measured_at = time.perf_counter()
         return self.flops / min(tries)
