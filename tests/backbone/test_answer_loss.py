@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import torch
 
-from clara_lightning.backbone.backbone import AnswerLoss, ClaraBackbone
+from clara_lightning.backbone.backbone import ClaraBackbone
+from clara_lightning.backbone.likelihood import AnswerLoss
 from clara_lightning.data.prompts import MEMORY, Prompt
 
 Backbones = Callable[..., ClaraBackbone]
