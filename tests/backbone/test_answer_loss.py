@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from clara_lightning.backbone import runner
-from clara_lightning.backbone.backbone import AnswerLoss, ClaraBackbone
+from clara_lightning.backbone.backbone import ClaraBackbone
+from clara_lightning.backbone.likelihood import AnswerLoss
 from clara_lightning.data.prompts import MEMORY, Prompt
 from clara_lightning.objectives.losses import head_cross_entropy
 

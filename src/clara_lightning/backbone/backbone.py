@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import takewhile
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -33,6 +32,8 @@ from clara_lightning.backbone.adapters import (
     set_trainable,
     use_adapter,
 )
+from clara_lightning.backbone.generation import PrefixCache, Reading
+from clara_lightning.backbone.likelihood import AnswerLoss, TokenLosses
 from clara_lightning.backbone.memory import MemoryConfig, MemoryHead
 from clara_lightning.backbone.packing import Sequences
 from clara_lightning.backbone.runner import Runner
@@ -132,32 +133,6 @@ class Placed:
         return mean_NP.to(hidden_PD.device) @ hidden_PD.float()
 
 
-class TokenLosses(NamedTuple):
-    """Negative log-likelihood of each answer token, over all prompts in order.
-
-    Attributes:
-        losses_X: nats, float32.
-        rows_X: the prompt of each token.
-        ids_X: the token itself.
-    """
-
-    losses_X: Tensor
-    rows_X: Tensor
-    ids_X: Tensor
-
-
-class AnswerLoss(NamedTuple):
-    """Negative log-likelihood of the answers: sum over each prompt's answer tokens and their number, ``(B,)``."""
-
-    sum_B: Tensor
-    tokens_B: Tensor
-
-    @property
-    def mean(self) -> Tensor:
-        """Mean over all answer tokens of the batch."""
-        return self.sum_B.sum() / self.tokens_B.sum()
-
-
 class ClaraBackbone(nn.Module):
     """A frozen causal LM, one LoRA adapter per role, and the memory tokens.
 
@@ -202,6 +177,7 @@ class ClaraBackbone(nn.Module):
         )
         self._layers = lora_layers(self.lm)
         self._runner = Runner(self.causal_lm)
+        self.prefixes = PrefixCache()
         self._special_ids = torch.tensor(sorted(set(tokenizer.all_special_ids)), dtype=torch.long)
         # What the weights come with (repetition penalty, sampling) would join in where we leave something open.
         self.causal_lm.generation_config = GenerationConfig()
@@ -276,6 +252,7 @@ class ClaraBackbone(nn.Module):
     def train_only(self, names: Sequence[str]) -> None:
         """Let exactly these adapters, with their memory tokens, take gradients."""
         set_trainable(self.lm, names)
+        self.prefixes.clear()
         for name, head in self.heads.items():
             head.requires_grad_(name in names)
 
@@ -437,9 +414,7 @@ class ClaraBackbone(nn.Module):
             memory: see :meth:`splice`.
             adapter: who reads; ``None`` is the bare backbone.
         """
-        tokens = self.token_losses(prompts, memory, adapter=adapter)
-        sums_B = tokens.losses_X.new_zeros(len(prompts)).index_add(0, tokens.rows_X, tokens.losses_X)
-        return AnswerLoss(sums_B, tokens.rows_X.bincount(minlength=len(prompts)))
+        return self.token_losses(prompts, memory, adapter=adapter).by_prompt(len(prompts))
 
     def token_losses(
         self, prompts: Sequence[Prompt], memory: Tensor | None = None, *, adapter: str | None = GENERATOR
@@ -456,7 +431,24 @@ class ClaraBackbone(nn.Module):
             losses_X = self._runner.losses(inputs_PD, sequences, places_X.to(self.device), ids_X)
         return TokenLosses(losses_X, rows_X, ids_X)
 
-    @torch.no_grad()
+    def reading(
+        self,
+        prompts: Sequence[Prompt],
+        memory: Tensor | None = None,
+        *,
+        max_new_tokens: int = 32,
+        adapter: str | None = GENERATOR,
+    ) -> Reading:
+        """Prompts that are to be answered, scored, or both, without reading anything twice; nothing trains on it.
+
+        Args:
+            prompts: B prompts; those that are scored with an answer each.
+            memory: see :meth:`splice`.
+            max_new_tokens: an answer ends there at the latest.
+            adapter: who reads; ``None`` is the bare backbone.
+        """
+        return Reading(self, prompts, memory, max_new_tokens=max_new_tokens, adapter=adapter)
+
     def generate(
         self,
         prompts: Sequence[Prompt],
@@ -465,33 +457,8 @@ class ClaraBackbone(nn.Module):
         max_new_tokens: int = 32,
         adapter: str | None = GENERATOR,
     ) -> list[str]:
-        """Greedy answers, batched, with KV cache.
-
-        Args:
-            prompts: B prompts without an answer.
-            memory: see :meth:`splice`.
-            max_new_tokens: an answer ends there at the latest.
-            adapter: who answers; ``None`` is the bare backbone.
-        """
-        batch = self.prompts.encode(prompts, padding_side="left")
-        settings = GenerationConfig(
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            use_cache=True,
-            eos_token_id=self.prompts.stop_ids or None,
-            pad_token_id=self.prompts.pad_id,
-        )
-        with self.evaluating(), self.use_adapter(adapter):
-            ids = cast(Any, self.causal_lm).generate(
-                inputs_embeds=self.splice(batch, memory),
-                attention_mask=batch.attention.to(self.device),
-                generation_config=settings,
-                synced_gpus=self.is_sharded,
-            )
-        # Not every end of turn, nor the padding behind it, is a special token that the tokenizer would leave out.
-        stops = set(self.prompts.stop_ids)
-        answers = [list(takewhile(lambda token: token not in stops, row)) for row in ids.tolist()]
-        return [text.strip() for text in self.tokenizer.batch_decode(answers, skip_special_tokens=True)]
+        """Greedy answers, batched, with KV cache; arguments as for :meth:`reading`."""
+        return self.reading(prompts, memory, max_new_tokens=max_new_tokens, adapter=adapter).answers()
 
     # --- preparation -----------------------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -52,16 +54,8 @@ class Runner:
     def logits(self, inputs_PD: Tensor, sequences: Sequences, places_X: Tensor) -> Tensor:
         """Logits ``(X, V)`` of some positions, by the model's own forward; the others are taken out before its head."""
         packed = self.packs(sequences)
-        chosen_X = places_X if packed else sequences.padded_P[places_X]
-
-        def choose(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            return (arguments[0].flatten(0, 1)[chosen_X][None],)
-
-        hook = cast(nn.Module, self.model.get_output_embeddings()).register_forward_pre_hook(choose)
-        try:
+        with only_at(self.model, places_X if packed else sequences.padded_P[places_X]):
             return cast(Tensor, self._run(self.model, inputs_PD, sequences, packed=packed).logits[0])
-        finally:
-            hook.remove()
 
     def losses(self, inputs_PD: Tensor, sequences: Sequences, places_X: Tensor, ids_X: Tensor) -> Tensor:
         """Negative log-likelihood ``(X,)`` in nats, float32, of the tokens ``ids_X`` that follow the positions."""
@@ -94,7 +88,7 @@ class Runner:
                 sequences=sequences,
             )
         attention_NT = sequences.attention_NT
-        options = {"position_ids": sequences.places_NT} if _takes_positions(module) else {}
+        options = {"position_ids": sequences.places_NT} if takes_positions(module) else {}
         return module(inputs_embeds=sequences.pad(inputs_PD), attention_mask=attention_NT, use_cache=False, **options)
 
     @torch.no_grad()
@@ -152,7 +146,7 @@ class Runner:
 def could_pack(model: PreTrainedModel) -> bool:
     """Whether the configuration allows it: torch's attention, positions that are told, and no state beside them."""
     stateless = not getattr(model, "_is_stateful", False)
-    return stateless and model.config._attn_implementation == "sdpa" and _takes_positions(model.base_model)
+    return stateless and model.config._attn_implementation == "sdpa" and takes_positions(model.base_model)
 
 
 def _window(config: Any) -> float:
@@ -162,7 +156,22 @@ def _window(config: Any) -> float:
     return min((size for size in sizes if isinstance(size, int)), default=float("inf"))
 
 
-def _takes_positions(module: nn.Module) -> bool:
+@contextmanager
+def only_at(model: PreTrainedModel, places_X: Tensor) -> Iterator[None]:
+    """Scope in which the model's head runs at some positions of the flattened batch: logits are ``(1, X, V)``."""
+
+    def choose(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (arguments[0].flatten(0, 1)[places_X][None],)
+
+    hook = cast(nn.Module, model.get_output_embeddings()).register_forward_pre_hook(choose)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def takes_positions(module: nn.Module) -> bool:
+    """Whether the module's forward is told positions."""
     return "position_ids" in inspect.signature(module.forward).parameters
 
 
