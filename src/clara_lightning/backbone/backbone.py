@@ -33,6 +33,7 @@ from clara_lightning.backbone.adapters import (
     use_adapter,
 )
 from clara_lightning.backbone.generation import PrefixCache, Reading
+from clara_lightning.backbone.kernels import quicken
 from clara_lightning.backbone.likelihood import AnswerLoss, TokenLosses
 from clara_lightning.backbone.memory import MemoryConfig, MemoryHead
 from clara_lightning.backbone.packing import Sequences
@@ -176,6 +177,7 @@ class ClaraBackbone(nn.Module):
             }
         )
         self._layers = lora_layers(self.lm)
+        quicken(self.causal_lm)
         self._runner = Runner(self.causal_lm)
         self.prefixes = PrefixCache()
         self._special_ids = torch.tensor(sorted(set(tokenizer.all_special_ids)), dtype=torch.long)

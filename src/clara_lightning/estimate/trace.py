@@ -23,6 +23,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
 from clara_lightning.backbone.adapters import GENERATOR, active_adapter, lora_layers, set_trainable, use_adapter
+from clara_lightning.backbone.kernels import quicken
 from clara_lightning.backbone.packing import Sequences
 from clara_lightning.backbone.runner import Runner
 from clara_lightning.errors import ClaraError
@@ -173,6 +174,7 @@ class _Step:
             ]
             known = [*self.skeleton.lm.parameters(), *self.skeleton.lm.buffers(), *heads]
             gradients = [tensor.grad for tensor in known if tensor.grad is not None]
+            quicken(self.skeleton.model, has_values=False)
             self.runner.try_out()
             live = LiveBytes([*known, *gradients])
             with live, torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.autocast):
