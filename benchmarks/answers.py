@@ -64,7 +64,7 @@ class Reader:
         return [Pass([length + tokens - 1 for length in lengths], head=tokens * len(lengths)), Pass(reading)]
 
 
-def answer_rows(bench: Bench) -> Iterator[Row]:
+def answer_rows(bench: Bench) -> list[Row]:
     """Rows e (whole answers) and f (their first token) for each reader and batch."""
     ours, plain = (bench.prepared.open_way(name, bench.device) for name in (OURS, PLAIN))
     assert isinstance(ours, Ours) and isinstance(plain, Plain)
@@ -74,11 +74,13 @@ def answer_rows(bench: Bench) -> Iterator[Row]:
     with torch.inference_mode(), mock.patch.object(PromptEncoder, "stop_ids", []):
         backbones = _backbones(ours.backbone.eval(), texts, bench)
         stores = {rate: _store(backbone, texts, bench) for rate, backbone in backbones.items()}
+        rows: list[Row] = []
         for size in BATCHES[: 1 if bench.quick else None]:
             some = texts[: size * NUM_DOCUMENTS]
             readers = [_stored(rate, backbones[rate], stores[rate], some) for rate in backbones]
             readers += [_on_the_spot(ours.backbone, some), _text(ours.backbone, some)]
-            yield from _measured(readers, _plain_answers(plain, some), size, bench)
+            rows += _measured(readers, _plain_answers(plain, some), size, bench)
+    return rows
 
 
 def _measured(
