@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from clara_lightning.backbone.adapters import COMPRESSOR, QUERY_REASONER
 from clara_lightning.backbone.backbone import ClaraBackbone
-from clara_lightning.corpus.candidates import GivenCandidates
+from clara_lightning.corpus.candidates import GivenCandidates, StoredPassages
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.data.corpus import CorpusDataModule
 from clara_lightning.data.examples import ReadingExample
@@ -37,7 +37,7 @@ class Ours:
 
     def __init__(self, backbone: ClaraBackbone, store: LatentStore | None = None) -> None:
         self.backbone = backbone
-        self.candidates = GivenCandidates(backbone, store)
+        self.candidates = GivenCandidates(backbone, None if store is None else StoredPassages(store))
 
     def train_only(self, names: Sequence[str]) -> None:
         """Let exactly these adapters, with their memory tokens, take gradients."""

@@ -70,6 +70,7 @@ MORE_FAMILIES: dict[str, dict[str, Any]] = {
     "gemma2": {"head_dim": 8, "sliding_window": 8, "query_pre_attn_scalar": 8},
     "glm4": {"head_dim": 8},
     "gpt_bigcode": {},
+    "gpt_neo": {"attention_types": [[["local", "global"], 1]], "window_size": 8},
     "gpt_oss": {**_EXPERTS, "head_dim": 8, "sliding_window": 8},
     "gptj": {"rotary_dim": 4},
     "granite": {"logits_scaling": 3.0, "residual_multiplier": 0.5, "embedding_multiplier": 2.0},

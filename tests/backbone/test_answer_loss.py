@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch
+from torch import Tensor
 
-from clara_lightning.backbone.backbone import AnswerLoss, ClaraBackbone
+from clara_lightning.backbone import runner
+from clara_lightning.backbone.backbone import ClaraBackbone
+from clara_lightning.backbone.likelihood import AnswerLoss
 from clara_lightning.data.prompts import MEMORY, Prompt
+from clara_lightning.objectives.losses import head_cross_entropy
 
 Backbones = Callable[..., ClaraBackbone]
 
@@ -32,13 +37,32 @@ def test_the_soft_cap_of_gemma_matters_here(tiny_backbone: Backbones) -> None:
 
 
 @torch.no_grad()
-def test_the_head_runs_at_the_answers_tokens_alone(tiny_backbone: Backbones, documents: list[str]) -> None:
+def test_the_head_runs_at_the_answers_tokens_alone(
+    tiny_backbone: Backbones, documents: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     backbone = tiny_backbone()
+    rows: list[int] = []
+
+    def watched(hidden_XD: Tensor, *rest: Tensor) -> Tensor:
+        rows.append(len(hidden_XD))
+        return head_cross_entropy(hidden_XD, *rest)
+
+    monkeypatch.setattr(runner, "head_cross_entropy", watched)
+    loss = backbone.answer_loss(make_prompts(backbone), backbone.compress(documents[:3]))
+    assert rows == [int(loss.tokens_B.sum())]
+
+
+@torch.no_grad()
+def test_a_head_with_scaled_logits_runs_at_the_answers_tokens_alone(
+    tiny_backbone: Backbones, documents: list[str]
+) -> None:
+    backbone = tiny_backbone("granite")
+    memory = backbone.compress(documents[:3])
     rows: list[int] = []
     backbone.causal_lm.get_output_embeddings().register_forward_hook(
         lambda module, inputs, output: rows.append(inputs[0].numel() // backbone.hidden_size)
     )
-    loss = backbone.answer_loss(make_prompts(backbone), backbone.compress(documents[:3]))
+    loss = backbone.answer_loss(make_prompts(backbone), memory)
     assert rows == [int(loss.tokens_B.sum())]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from clara_lightning.corpus.shards import ShardReader
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.data.records import Document
 from clara_lightning.errors import ClaraError
@@ -41,6 +43,30 @@ def test_rows_are_what_was_encoded_in_bfloat16(made: LatentStore, memory_NLD: to
 
 def test_no_rows_are_an_empty_memory(made: LatentStore) -> None:
     assert made.memory([]).shape == (0, 2, 8)
+
+
+def test_rows_of_a_shard_are_read_together(
+    made: LatentStore, memory_NLD: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[list[int]] = []
+    original = ShardReader.memory
+    monkeypatch.setattr(ShardReader, "memory", lambda self, rows: (read.append(list(rows)), original(self, rows))[1])
+
+    rows = made.memory([9, 0, 4, 10, 2, 5, 8])
+
+    assert torch.equal(rows, memory_NLD[[9, 0, 4, 10, 2, 5, 8]].to(torch.bfloat16))
+    assert read == [[1, 2, 0], [0, 2], [0, 1]]
+
+
+def test_a_store_goes_to_another_process_as_the_place_where_it_is(made: LatentStore, memory_NLD: torch.Tensor) -> None:
+    made.memory([0, 10])  # maps two shards
+    assert made.rows_of(["d3"]) == [3]
+
+    other = pickle.loads(pickle.dumps(made))
+
+    assert torch.equal(other.memory([10, 3]), made.memory([10, 3]))
+    assert other.rows_of(["d3"]) == [3]
+    assert len(pickle.dumps(other)) == len(pickle.dumps(LatentStore.open(made.path)))  # nothing that was read
 
 
 def test_a_store_knows_its_size_and_shape(made: LatentStore) -> None:

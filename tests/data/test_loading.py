@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -63,6 +65,102 @@ def test_fewer_training_rows_than_a_batch_of_all_processes_are_refused() -> None
     message = r"data\.init_args\.batch_size: 3 x 4 \(processes x batch_size\) rows are a batch, .*train holds 11"
     with pytest.raises(ClaraError, match=message):
         make_loader(11, rank=0, world_size=3)
+
+
+def squares(examples: Sequence[Example]) -> torch.Tensor:
+    """Something that a step needs of its batch."""
+    return torch.tensor([row**2 for row, _ in examples])
+
+
+class Preparing:
+    """Notes which batch was prepared by whom; the one numbered ``fails`` raises."""
+
+    def __init__(self, fails: int | None = None) -> None:
+        self.threads: list[threading.Thread] = []
+        self.calls = threading.Semaphore(0)
+        self.error = RuntimeError("the disk is gone")
+        self.fails = fails
+
+    def __call__(self, examples: Sequence[Example]) -> str:
+        self.threads.append(threading.current_thread())
+        self.calls.release()
+        if len(self.threads) - 1 == self.fails:
+            raise self.error
+        return str(examples)
+
+    def ends_after(self, calls: int) -> bool:
+        """Whether there are so many calls, and no thread is left after them."""
+        came = all(self.calls.acquire(timeout=10) for _ in range(calls))
+        for thread in self.threads:
+            thread.join(timeout=10)
+        return came and len(self.threads) == calls and not any(thread.is_alive() for thread in self.threads)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_batch_carries_what_was_prepared_of_its_examples(workers: int) -> None:
+    options: dict[str, Any] = {"epoch": 1, "finished": 2, "accumulate": 2, "num_workers": workers}
+
+    batches = list(make_loader(prepare=squares, **options))
+
+    plain = list(make_loader(**options))
+    assert batches == plain and [batch.step for batch in batches] == [batch.step for batch in plain]
+    assert [batch.prepared.tolist() for batch in batches] == [[row**2 for row, _ in batch] for batch in batches]
+    assert [batch.prepared for batch in plain] == [None] * 3
+
+
+def test_without_workers_a_thread_prepares_the_next_batch_while_one_is_in_work() -> None:
+    prepare = Preparing()
+    batches = iter(make_loader(prepare=prepare))  # five batches
+
+    first, second = next(batches), next(batches)
+
+    assert prepare.ends_after(3)
+    assert threading.main_thread() not in prepare.threads
+    assert [batch.prepared for batch in (first, second)] == [str(first), str(second)]
+
+
+def test_an_epoch_leaves_no_thread_behind() -> None:
+    prepare = Preparing()
+    assert len(list(make_loader(prepare=prepare))) == 5
+    assert prepare.ends_after(5)
+
+
+def test_a_stop_in_the_middle_of_an_epoch_leaves_no_thread_behind() -> None:
+    prepare = Preparing()
+    for _ in make_loader(prepare=prepare):
+        break
+    assert prepare.ends_after(2)
+
+
+def test_what_goes_wrong_ahead_is_raised_where_its_batch_is_asked_for() -> None:
+    prepare = Preparing(fails=1)
+    batches = iter(make_loader(prepare=prepare))
+    next(batches)
+
+    with pytest.raises(RuntimeError) as caught:
+        next(batches)
+
+    assert caught.value is prepare.error
+    assert prepare.ends_after(2)
+
+
+def test_a_loader_knows_how_long_the_newest_batch_was_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def slow_example(row: int, draw: random.Random) -> int:
+        nonlocal now
+        now += row
+        return row
+
+    monkeypatch.setattr("clara_lightning.data.loading.perf_counter", lambda: now)
+    loader = BatchLoader([1, 2, 3, 5], slow_example, batch_size=2, shuffle=False)
+    waited = []
+
+    for _ in loader:
+        waited.append(loader.seconds_waited)
+        now += 100.0  # a step
+
+    assert waited == [3.0, 8.0]
 
 
 @pytest.mark.parametrize("finished", [0, 3])

@@ -211,6 +211,15 @@ def test_labels_are_the_answer_and_its_end(tiny_tokenizer: Tokenizers, kind: dic
     assert encoder.tokenizer.convert_tokens_to_ids(end) in encoder.stop_ids
 
 
+def test_answers_by_themselves_are_the_labels_of_their_prompts(tiny_tokenizer: Tokenizers) -> None:
+    encoder = make_encoder(tiny_tokenizer())
+    prompts = [encoder.ask("Why?", (), answer=answer) for answer in ("so", "Because of Rome.", None)]
+    batch = encoder.encode(prompts)
+    for labels, found in zip(batch.labels, encoder.encode_answers(prompts), strict=True):
+        assert found[found != IGNORED].tolist() == labels[labels != IGNORED].tolist()
+        assert (found[(found != IGNORED).sum() :] == IGNORED).all()
+
+
 def test_without_an_answer_there_are_no_labels(tiny_tokenizer: Tokenizers) -> None:
     encoder = make_encoder(tiny_tokenizer())
     assert set(encoder.encode([encoder.ask("Why?", (MEMORY,))]).labels.flatten().tolist()) == {IGNORED}
@@ -255,6 +264,39 @@ def test_padding_adds_positions_that_count_for_nothing(
         assert int(batch.attention[row].sum()) == length
         assert int((batch.labels[row] != IGNORED).sum()) == int((alone.labels[0] != IGNORED).sum())
         assert int(batch.slots[row].sum()) == int(alone.slots.sum())
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_the_prefix_is_what_every_prompt_begins_with(tiny_tokenizer: Tokenizers, kind: dict[str, Any]) -> None:
+    encoder = make_encoder(tiny_tokenizer(**kind))
+    prompts = [encoder.ask("Why?", ()), encoder.ask(" \nWhy?", (MEMORY, "text")), encoder.ask("?", ("\ntext",))]
+    prefix = encoder.prefix(prompts)
+    assert encoder.tokenizer.decode(prefix).endswith("Background:")  # all but the last of its tokens, a line break
+    for prompt in prompts:
+        assert tuple(encoder.encode([prompt]).ids[0, : len(prefix)].tolist()) == prefix
+
+
+def test_the_prefix_ends_where_the_words_of_prompts_part(tiny_tokenizer: Tokenizers) -> None:
+    encoder = make_encoder(tiny_tokenizer(chat="none"), question="{question}\n{background}", paraphrase="{background}")
+    asked, told = encoder.ask("Why?", ()), Prompt(encoder.template.paraphrase, ("Why?",))
+    for prompts in ([asked], [asked, encoder.ask("How?", ())], [told], [told, asked]):
+        prefix = encoder.prefix(prompts)
+        assert encoder.tokenizer.decode(prefix) == f"<s>{SYSTEM}\n"
+        assert all(tuple(encoder.encode([one]).ids[0, : len(prefix)].tolist()) == prefix for one in prompts)
+
+
+def test_padding_can_stand_behind_the_prefix(tiny_tokenizer: Tokenizers) -> None:
+    encoder = make_encoder(tiny_tokenizer())
+    prompts = [encoder.ask("Why?", ()), encoder.ask("Why is it so?", (MEMORY, "text"), answer="Because of Rome.")]
+    head = len(encoder.prefix(prompts))
+    batch = encoder.encode(prompts, padding_side="left", before_padding=head)
+    width = batch.ids.shape[1]
+    for row, prompt in enumerate(prompts):
+        alone = encoder.encode([prompt])
+        rest = width - alone.ids.shape[1] + head
+        for whole, part in zip(batch, alone, strict=True):
+            assert torch.equal(torch.cat([whole[row, :head], whole[row, rest:]]), part[0])
+        assert not batch.attention[row, head:rest].any() and not batch.slots[row, head:rest].any()
 
 
 # --- mistakes -------------------------------------------------------------------------------------------------------

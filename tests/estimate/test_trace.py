@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara_lightning.backbone.backbone import ClaraBackbone
+from clara_lightning.backbone.packing import Sequences
 from clara_lightning.data.prompts import MEMORY, Prompt
 from clara_lightning.estimate.live import LiveBytes
 from clara_lightning.estimate.skeleton import Skeleton, SkeletonSettings
@@ -18,8 +20,9 @@ from clara_lightning.estimate.trace import Answering, MicroBatch, Reading, trace
 from clara_lightning.objectives.losses import compression_mse
 
 FAMILIES = ("llama", "mistral", "phi3", "qwen3", "gemma3")
-# Of different lengths: a batch without padding takes no mask, and some bytes less.
-TEXTS = [f"Town {number} sells {'much ' * number} salt." for number in range(6)]
+# Of two lengths: a batch without padding takes no mask, and some bytes less. Near to each other: packed sequences are
+# taken to be of their mean length.
+TEXTS = [f"Town {number} sells {'much ' * (number % 2)} salt." for number in range(6)]
 
 
 def prepared(backbone: ClaraBackbone) -> ClaraBackbone:
@@ -46,10 +49,14 @@ def real_step(backbone: ClaraBackbone) -> None:
 
 def sizes_of(backbone: ClaraBackbone) -> MicroBatch:
     """The same micro-batch in numbers."""
-    encoded = backbone.prompts.encode(prompts_of(backbone))
-    width = backbone.tokenize(TEXTS).ids_NT.shape[1]
-    answering = Answering(len(TEXTS), encoded.ids.shape[1], int((encoded.labels >= 0).sum()))
-    return MicroBatch((Reading(COMPRESSOR, len(TEXTS), width),), answering)
+    encoded, tokens = backbone.prompts.encode(prompts_of(backbone)), backbone.tokenize(TEXTS)
+    width, text = encoded.ids.shape[1], max(tokens.lengths)
+    if backbone._runner.packs(Sequences((width,), backbone.device)):
+        width, text = (
+            math.ceil(sum(lengths) / len(TEXTS)) for lengths in (encoded.attention.sum(1).tolist(), tokens.lengths)
+        )
+    answering = Answering(len(TEXTS), width, int((encoded.labels >= 0).sum()))
+    return MicroBatch((Reading(COMPRESSOR, len(TEXTS), text),), answering)
 
 
 def settings_of(backbone: ClaraBackbone, *, attention: str = "sdpa") -> SkeletonSettings:
@@ -74,7 +81,7 @@ def test_as_many_bytes_live_as_in_a_real_step(
     with LiveBytes([*backbone.parameters(), *backbone.buffers(), *gradients]) as live:
         real_step(backbone)
 
-    found = trace(settings_of(backbone), sizes_of(backbone), checkpointing=checkpointing, fused_dropout=False)
+    found = trace(settings_of(backbone), sizes_of(backbone), checkpointing=checkpointing)
 
     assert found.peak_bytes == pytest.approx(live.peak, rel=0.08)  # Gemma makes a mask of each kind
 
@@ -88,7 +95,7 @@ def test_as_many_operations_as_in_a_real_step(checkpointing: bool, tiny_backbone
         real_step(backbone)
 
     settings = settings_of(backbone, attention="eager")
-    found = trace(settings, sizes_of(backbone), checkpointing=checkpointing, fused_dropout=False)
+    found = trace(settings, sizes_of(backbone), checkpointing=checkpointing)
 
     assert found.forward_flops + found.backward_flops == pytest.approx(counter.get_total_flops(), rel=0.02)
 
@@ -105,9 +112,10 @@ def test_forward_is_two_operations_a_weight_and_token(tiny_backbone: Callable[..
     width = 20 + backbone.memory_config.tokens
     attention = 2 * 2 * 2 * 3 * width * width * backbone.hidden_size  # layers, products, a product's factor, texts
 
-    found = trace(settings_of(backbone), batch, checkpointing=False, fused_dropout=False)
+    found = trace(settings_of(backbone), batch, checkpointing=False)
 
-    assert found.forward_flops == 2 * tokens * linear + attention
+    mean_of_text = 2 * 3 * tokens * backbone.hidden_size
+    assert found.forward_flops == 2 * tokens * linear + attention + mean_of_text
     assert found.backward_flops == 0
 
 
@@ -140,25 +148,16 @@ def test_a_deep_backbone_lies_on_the_line_through_two_shallow_ones(
         "stage 1": MicroBatch((Reading(COMPRESSOR, 8, 28),), Answering(8, 40, 60)),
         "stage 2": MicroBatch((Reading(COMPRESSOR, 40, 28),), Answering(8, 60, 30)),
         "stage 3": MicroBatch(
-            (Reading(QUERY_REASONER, 8, 9), Reading(COMPRESSOR, 20, 28, trained=False, times=8)),
+            (Reading(QUERY_REASONER, 8, 9), Reading(COMPRESSOR, 160, 28, trained=False)),
             Answering(8, 60, 30, documents=5, candidates=20),
         ),
     }[task]
-    drawn = trace(settings, batch, checkpointing=checkpointing, fused_dropout=True)
+    drawn = trace(settings, batch, checkpointing=checkpointing)
     monkeypatch.setattr("clara_lightning.estimate.trace.DEEPER", 9)
 
-    whole = trace(settings, batch, checkpointing=checkpointing, fused_dropout=True)
+    whole = trace(settings, batch, checkpointing=checkpointing)
 
     assert drawn == whole
-
-
-def test_dropout_of_a_gpu_keeps_a_byte_a_value(tiny_backbone: Callable[..., ClaraBackbone]) -> None:
-    backbone = tiny_backbone("llama", dropout=0.1)
-    peaks = [
-        trace(settings_of(backbone), sizes_of(backbone), checkpointing=False, fused_dropout=fused).peak_bytes
-        for fused in (True, False)
-    ]
-    assert peaks[0] < peaks[1]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,20 @@ def test_given_candidates_from_the_store_train_like_those_compressed_on_the_spot
     # The store rounds memory to bfloat16, whose relative step is 2 ** -8.
     assert metrics(run, "train/loss") == pytest.approx(metrics(joint_run, "train/loss"), abs=2e-3)
     assert metrics(run, "val/recall@2") == metrics(joint_run, "val/recall@2")
+
+
+def test_memory_is_read_ahead_by_workers_as_without_them(
+    commands: Any, clara: Any, compressor: Path, store: Path, bytes_of: Any, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+
+    for run, workers in ((one, 0), (two, 2)):
+        fit = commands.fit_joint(run, compressor, "--model.store", store, "--data.num_workers", workers)
+        assert clara(*fit).code == 0
+
+    assert (one / "metrics.csv").read_bytes() == (two / "metrics.csv").read_bytes()
+    assert bytes_of(one / "adapters") == bytes_of(two / "adapters")
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
 
 
 def test_passages_without_an_id_are_found_in_a_store_of_the_same_questions(

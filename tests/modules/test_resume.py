@@ -86,7 +86,7 @@ SPREADS: dict[str, tuple[object, ...]] = {
     "with two data workers and gradients accumulated": ("--data.batch_size", 2, *PARTS, *WORKERS),
     "on two processes": (*TWO, "ddp"),
     "on two processes, with two data workers": (*TWO, "ddp", *WORKERS),
-    "in shards": (*TWO, "sharded"),
+    "in shards, with a fused optimizer": (*TWO, "sharded", "--model.optimizer.fused", "true"),
 }
 
 
@@ -111,6 +111,41 @@ def test_a_killed_run_resumes_exactly(
     assert resumed.code == 0, resumed.err
     outcome = finish(undisturbed)
     assert outcome.code == 0, outcome.err
+    assert rows_of(run) == rows_of(whole)
+    assert bytes_of(run / "adapters") == bytes_of(whole / "adapters")
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (("killer.KillAt", "--trainer.callbacks.hook", "on_train_batch_start"), -signal.SIGKILL),
+        (("killer.TermAt",), 128 + signal.SIGTERM),
+    ],
+    ids=["killed", "preempted"],
+)
+def test_a_run_that_reads_memory_ahead_resumes_exactly(
+    end: tuple[object, ...],
+    code: int,
+    commands: Any,
+    start_clara: Any,
+    finish: Any,
+    bytes_of: Any,
+    compressor: Path,
+    store: Path,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "killer.py").write_text(KILLER, encoding="utf-8")
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    options = (*LEARNING, "--model.store", store)
+    stop = ("--trainer.callbacks", *end, "--trainer.callbacks.step", 2)
+    undisturbed = start_clara(*commands.fit_joint(whole, compressor, *options))
+    stopped = finish(start_clara(*commands.fit_joint(run, compressor, *options), *stop, path=tmp_path))
+    assert stopped.code == code, stopped.err
+
+    resumed = finish(start_clara(*commands.fit_joint(run, compressor, *options), "--ckpt_path", "last"))
+
+    assert resumed.code == 0, resumed.err
+    assert finish(undisturbed).code == 0
     assert rows_of(run) == rows_of(whole)
     assert bytes_of(run / "adapters") == bytes_of(whole / "adapters")
 

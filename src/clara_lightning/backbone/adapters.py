@@ -15,6 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from clara_lightning.backbone.lora import LoraLinear
 from clara_lightning.errors import ClaraError
 
 COMPRESSOR = "compressor"
@@ -51,13 +52,15 @@ class LoraSettings:
         PEFT's own ``all-linear`` would also adapt linear layers inside the head, which compression never runs, and
         the fused experts of some mixtures, which take no dropout.
         """
-        return LoraConfig(
+        config = LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
             target_modules=linear_layers(model) if self.target_modules == ALL_LINEAR else self.target_modules,
             task_type="CAUSAL_LM",
         )
+        config._register_custom_module({nn.Linear: LoraLinear})
+        return config
 
 
 def add_adapters(model: PreTrainedModel, *, names: Sequence[str], settings: LoraSettings) -> PeftModel:

@@ -1,18 +1,18 @@
 """One causal LM with adapters: it compresses documents, reasons about questions, and answers from memory.
 
-Shapes: N texts, B prompts, K documents a prompt, T tokens, L memory tokens, D hidden size, V vocabulary.
+Shapes: N texts, B prompts, K documents a prompt, T tokens, P positions of all sequences, L memory tokens, X chosen
+positions, D hidden size, V vocabulary.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from itertools import takewhile
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 import torch
-import torch.nn.functional as F
 from peft import PeftModel
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
@@ -32,17 +32,35 @@ from clara_lightning.backbone.adapters import (
     set_trainable,
     use_adapter,
 )
+from clara_lightning.backbone.generation import PrefixCache, Reading
+from clara_lightning.backbone.likelihood import AnswerLoss, TokenLosses
 from clara_lightning.backbone.memory import MemoryConfig, MemoryHead
+from clara_lightning.backbone.packing import Sequences
+from clara_lightning.backbone.runner import Runner
 from clara_lightning.data.prompts import IGNORED, Prompt, PromptBatch, PromptEncoder, PromptTemplate, pad_token_id
+
+TOKENS_AT_ONCE = 4096  # read without gradients
 
 
 class Tokens(NamedTuple):
-    """Tokenized texts: ids ``(N, T)``, attention ``(N, T)``, which may be anchors ``(N, T)``, and how many were cut."""
+    """Tokenized texts, padded on the right.
+
+    Attributes:
+        ids_NT: token ids.
+        ordinary_NT: True on tokens that may be anchors.
+        lengths: of each text, cut.
+        num_cut: how many were cut.
+    """
 
     ids_NT: Tensor
-    attention_NT: Tensor
     ordinary_NT: Tensor
+    lengths: tuple[int, ...]
     num_cut: int
+
+    def of(self, number: int) -> list[int]:
+        """The token ids of one text."""
+        ids: list[int] = self.ids_NT[number, : self.lengths[number]].tolist()
+        return ids
 
 
 class Compressed(NamedTuple):
@@ -62,47 +80,57 @@ class Compressed(NamedTuple):
     weights_NL: Tensor
     num_cut: int
 
+    @classmethod
+    def join(cls, parts: Sequence[Compressed]) -> Compressed:
+        """Of all parts' texts, in order."""
+        return cls(
+            memory_NLD=torch.cat([part.memory_NLD for part in parts]),
+            text_mean_ND=torch.cat([part.text_mean_ND for part in parts]),
+            memory_mean_ND=torch.cat([part.memory_mean_ND for part in parts]),
+            weights_NL=torch.cat([part.weights_NL for part in parts]),
+            num_cut=sum(part.num_cut for part in parts),
+        )
 
-class Placed(NamedTuple):
-    """Texts with memory tokens behind them, as the trunk reads them.
+    def of(self, numbers_N: Tensor, *, num_cut: int) -> Compressed:
+        """Some of the texts, in any order and as often as they are named."""
+        return Compressed(
+            memory_NLD=self.memory_NLD[numbers_N],
+            text_mean_ND=self.text_mean_ND[numbers_N],
+            memory_mean_ND=self.memory_mean_ND[numbers_N],
+            weights_NL=self.weights_NL[numbers_N],
+            num_cut=num_cut,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Texts with memory tokens behind them, as the LM reads them.
 
     Attributes:
-        embeddings_NSD: input embeddings, S = T + L.
-        attention_NS: 1 on real positions.
+        inputs_PD: input embeddings.
+        sequences: each text with its memory tokens.
         anchor_NLD: the anchors' embeddings, centred; ``None`` without anchors.
         weights_NL: see :class:`Compressed`.
     """
 
-    embeddings_NSD: Tensor
-    attention_NS: Tensor
+    inputs_PD: Tensor
+    sequences: Sequences
     anchor_NLD: Tensor | None
     weights_NL: Tensor
 
+    @cached_property
+    def memory_NL(self) -> Tensor:
+        """Positions of the memory tokens."""
+        ends_N1 = torch.tensor([[end] for _, end in self.sequences.bounds])
+        return (ends_N1 + torch.arange(-self.weights_NL.shape[1], 0)).to(self.inputs_PD.device)
 
-class TokenLosses(NamedTuple):
-    """Negative log-likelihood of each answer token, over all prompts in order.
-
-    Attributes:
-        losses_X: nats, float32.
-        rows_X: the prompt of each token.
-        ids_X: the token itself.
-    """
-
-    losses_X: Tensor
-    rows_X: Tensor
-    ids_X: Tensor
-
-
-class AnswerLoss(NamedTuple):
-    """Negative log-likelihood of the answers: sum over each prompt's answer tokens and their number, ``(B,)``."""
-
-    sum_B: Tensor
-    tokens_B: Tensor
-
-    @property
-    def mean(self) -> Tensor:
-        """Mean over all answer tokens of the batch."""
-        return self.sum_B.sum() / self.tokens_B.sum()
+    def text_mean(self, hidden_PD: Tensor) -> Tensor:
+        """Mean over each text's own tokens ``(N, D)``, float32; zeros for a text without a token."""
+        mean_NP = torch.zeros(len(self.sequences.lengths), len(hidden_PD))
+        for row, (start, end) in enumerate(self.sequences.bounds):
+            last = end - self.weights_NL.shape[1]
+            mean_NP[row, start:last] = 1.0 / max(1, last - start)
+        return mean_NP.to(hidden_PD.device) @ hidden_PD.float()
 
 
 class ClaraBackbone(nn.Module):
@@ -148,6 +176,8 @@ class ClaraBackbone(nn.Module):
             }
         )
         self._layers = lora_layers(self.lm)
+        self._runner = Runner(self.causal_lm)
+        self.prefixes = PrefixCache()
         self._special_ids = torch.tensor(sorted(set(tokenizer.all_special_ids)), dtype=torch.long)
         # What the weights come with (repetition penalty, sampling) would join in where we leave something open.
         self.causal_lm.generation_config = GenerationConfig()
@@ -179,7 +209,7 @@ class ClaraBackbone(nn.Module):
     @property
     def is_sharded(self) -> bool:
         """Whether the weights lie in parts in several processes, which then must run every layer together."""
-        return any(isinstance(parameter, DTensor) for parameter in self.parameters())
+        return isinstance(next(cast(nn.Module, self._layers[0]).parameters()), DTensor)
 
     @property
     def adapted_layers(self) -> list[str]:
@@ -222,6 +252,7 @@ class ClaraBackbone(nn.Module):
     def train_only(self, names: Sequence[str]) -> None:
         """Let exactly these adapters, with their memory tokens, take gradients."""
         set_trainable(self.lm, names)
+        self.prefixes.clear()
         for name, head in self.heads.items():
             head.requires_grad_(name in names)
 
@@ -233,24 +264,20 @@ class ClaraBackbone(nn.Module):
     # --- reading ---------------------------------------------------------------------------------------------------
 
     def tokenize(self, texts: Sequence[str]) -> Tokens:
-        """Token ids of texts, cut at the document length; special tokens as the tokenizer adds them.
+        """Token ids of texts, cut at the document length; special tokens as the tokenizer adds them."""
+        return self._tokens(self._token_rows(texts))
 
-        Padding stands on the left, whatever side the tokenizer prefers: between a text and its memory tokens it would
-        take up room in a sliding attention window (Mistral, Gemma), which counts places and not positions.
-        """
+    def _tokens(self, rows: Sequence[list[int]]) -> Tokens:
         limit = self.memory_config.document_tokens
-        rows = self._token_rows(texts)
-        cut = [row[:limit] for row in rows]
-        width = max(1, max(len(row) for row in cut))
-        ids = torch.full((len(cut), width), pad_token_id(self.tokenizer))
-        attention = torch.zeros(len(cut), width, dtype=torch.bool)
-        for index, row in enumerate(cut):
-            place = slice(width - len(row), width)
-            ids[index, place] = torch.tensor(row, dtype=torch.long)
-            attention[index, place] = True
-        ordinary = attention & ~torch.isin(ids, self._special_ids)
+        lengths = tuple(min(len(row), limit) for row in rows)
+        ids_NT = torch.full((len(rows), max(1, *lengths)), pad_token_id(self.tokenizer))
+        real_NT = torch.zeros(ids_NT.shape, dtype=torch.bool)
+        for number, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+            ids_NT[number, :length] = torch.tensor(row[:length], dtype=torch.long)
+            real_NT[number, :length] = True
+        ordinary_NT = real_NT & ~torch.isin(ids_NT, self._special_ids)
         num_cut = sum(len(row) > limit for row in rows)
-        return Tokens(ids.to(self.device), attention.to(self.device), ordinary.to(self.device), num_cut)
+        return Tokens(ids_NT.to(self.device), ordinary_NT.to(self.device), lengths, num_cut)
 
     def _token_rows(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text; a leading space gives the first word the token that it has inside a sentence.
@@ -274,18 +301,44 @@ class ClaraBackbone(nn.Module):
     def read(self, texts: Sequence[str], *, adapter: str) -> Compressed:
         """Read texts followed by memory tokens, through the trunk alone (no LM head).
 
-        A text's memory depends on that text alone: neither on its batch nor on padding (to rounding).
+        A text's memory depends on that text alone: neither on its batch nor on padding (to rounding). A text that
+        occurs more than once is read once. Without gradients a long list is read in parts, so that what lives at once
+        does not grow with it.
         """
-        tokens = self.tokenize(texts)
+        number_of = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+        rows = self._token_rows(list(number_of))
+        parts = [self._read(self._tokens(part), adapter=adapter) for part in self._in_parts(rows)]
+        read = parts[0] if len(parts) == 1 else Compressed.join(parts)
+        if len(number_of) == len(texts):
+            return read
+        numbers_N = torch.tensor([number_of[text] for text in texts], device=self.device)
+        num_cut = sum(len(rows[number_of[text]]) > self.memory_config.document_tokens for text in texts)
+        return read.of(numbers_N, num_cut=num_cut)
+
+    def _in_parts(self, rows: list[list[int]]) -> Iterator[list[list[int]]]:
+        """Texts in their order, so many at once as fit; all, where processes or gradients must stay together."""
+        if torch.is_grad_enabled() or self.is_sharded:
+            yield rows
+            return
+        part: list[list[int]] = []
+        tokens = 0
+        for row in rows:
+            size = min(len(row), self.memory_config.document_tokens) + self.memory_config.tokens
+            if part and tokens + size > TOKENS_AT_ONCE:
+                yield part
+                part, tokens = [], 0
+            part, tokens = [*part, row], tokens + size
+        yield part
+
+    def _read(self, tokens: Tokens, *, adapter: str) -> Compressed:
         head = self.head(adapter)
         placed = self._place_memory(tokens, head)
         with self.use_adapter(adapter):
-            hidden_NSD = self._trunk(placed.embeddings_NSD, placed.attention_NS)
-        text_NTD, memory_NLD = hidden_NSD.split([tokens.ids_NT.shape[1], head.config.tokens], dim=1)
-        real_NT1 = tokens.attention_NT.unsqueeze(-1).float()
+            hidden_PD = self._runner.hidden(placed.inputs_PD, placed.sequences)
+        memory_NLD = hidden_PD[placed.memory_NL]
         return Compressed(
             memory_NLD=head.memory(memory_NLD, placed.anchor_NLD),
-            text_mean_ND=(text_NTD.float() * real_NT1).sum(1) / real_NT1.sum(1).clamp_min(1.0),
+            text_mean_ND=placed.text_mean(hidden_PD),
             memory_mean_ND=memory_NLD.float().mean(1),
             weights_NL=placed.weights_NL,
             num_cut=tokens.num_cut,
@@ -301,16 +354,14 @@ class ClaraBackbone(nn.Module):
 
     def memory_logits(self, texts: Sequence[str], *, adapter: str) -> Tensor:
         """What the LM's own head makes of the last hidden states at the memory positions ``(N, L, V)``, float32."""
-        tokens, length = self.tokenize(texts), self.memory_config.tokens
-        placed = self._place_memory(tokens, self.head(adapter))
-        keep_NS = F.pad(torch.zeros_like(tokens.attention_NT), (0, length), value=True)
+        placed = self._place_memory(self.tokenize(texts), self.head(adapter))
         with self.use_adapter(adapter):
-            logits_XV = self._logits(placed.embeddings_NSD, placed.attention_NS, keep_NS)
-        return logits_XV.float().view(len(texts), length, -1)
+            logits_XV = self._runner.logits(placed.inputs_PD, placed.sequences, placed.memory_NL.flatten())
+        return logits_XV.float().view(len(texts), self.memory_config.tokens, -1)
 
     def _place_memory(self, tokens: Tokens, head: MemoryHead) -> Placed:
         """Texts with memory tokens behind them, each with its anchor where there are anchors."""
-        count, length = tokens.ids_NT.shape[0], head.config.tokens
+        (count, width), length = tokens.ids_NT.shape, head.config.tokens
         text_NTD = self.embed(tokens.ids_NT)
         memory_NLD = head.tokens_LD.expand(count, -1, -1)
         anchor_NLD, weights_NL = None, torch.ones(count, length, device=text_NTD.device)
@@ -321,14 +372,12 @@ class ClaraBackbone(nn.Module):
             anchor_NLD = centred_NLD * filled_NL.unsqueeze(-1)  # an empty place is the mean embedding
             weights_NL = head.query_weight(tokens.ids_NT.gather(1, positions_NL)) * filled_NL
             memory_NLD = memory_NLD + anchor_NLD
-        attention_NS = F.pad(tokens.attention_NT, (0, length), value=True).long()
-        embeddings_NSD = torch.cat([text_NTD, memory_NLD.to(text_NTD.dtype)], dim=1)
-        return Placed(embeddings_NSD, attention_NS, anchor_NLD, weights_NL)
-
-    def _trunk(self, embeddings_BTD: Tensor, attention_BT: Tensor) -> Tensor:
-        """Last hidden states of the LM without its head."""
-        trunk = self.causal_lm.base_model
-        return cast(Tensor, trunk(**_inputs(trunk, embeddings_BTD, attention_BT)).last_hidden_state)
+        both_NSD = torch.cat([text_NTD, memory_NLD.to(text_NTD.dtype)], dim=1)
+        places_NS = torch.arange(count * (width + length)).view(count, -1)
+        kept = [torch.cat([row[:n], row[width:]]) for row, n in zip(places_NS, tokens.lengths, strict=True)]
+        inputs_PD = both_NSD.flatten(0, 1)[torch.cat(kept).to(text_NTD.device)]
+        sequences = Sequences(tuple(n + length for n in tokens.lengths), text_NTD.device)
+        return Placed(inputs_PD, sequences, anchor_NLD, weights_NL)
 
     # --- answering -------------------------------------------------------------------------------------------------
 
@@ -342,14 +391,18 @@ class ClaraBackbone(nn.Module):
         Raises:
             ValueError: there are more or fewer memory vectors than places for them.
         """
-        embeddings_BTD = self.embed(batch.ids.to(self.device))
-        places, given = int(batch.slots.sum()), 0 if memory_XLD is None else memory_XLD.numel() // self.hidden_size
+        return self._splice(batch.ids, batch.slots, memory_XLD)
+
+    def _splice(self, ids: Tensor, slots: Tensor, memory_XLD: Tensor | None) -> Tensor:
+        """The same for ids and slots of any shape, on the CPU; the embeddings have one dimension more."""
+        embeddings = self.embed(ids.to(self.device))
+        places, given = int(slots.sum()), 0 if memory_XLD is None else memory_XLD.numel() // self.hidden_size
         if places != given:
             raise ValueError(f"the prompts have places for {places} memory vectors, got {given}")
         if memory_XLD is None:
-            return embeddings_BTD
-        inputs_XLD = (memory_XLD.float() + self.head(COMPRESSOR).centre_D).to(embeddings_BTD.dtype)
-        return embeddings_BTD.masked_scatter(batch.slots.to(self.device).unsqueeze(-1), inputs_XLD)
+            return embeddings
+        inputs_XLD = (memory_XLD.float() + self.head(COMPRESSOR).centre_D).to(embeddings.dtype)
+        return embeddings.masked_scatter(slots.to(self.device).unsqueeze(-1), inputs_XLD)
 
     def answer_loss(
         self, prompts: Sequence[Prompt], memory: Tensor | None = None, *, adapter: str | None = GENERATOR
@@ -361,42 +414,41 @@ class ClaraBackbone(nn.Module):
             memory: see :meth:`splice`.
             adapter: who reads; ``None`` is the bare backbone.
         """
-        tokens = self.token_losses(prompts, memory, adapter=adapter)
-        sums_B = tokens.losses_X.new_zeros(len(prompts)).index_add(0, tokens.rows_X, tokens.losses_X)
-        return AnswerLoss(sums_B, tokens.rows_X.bincount(minlength=len(prompts)))
+        return self.token_losses(prompts, memory, adapter=adapter).by_prompt(len(prompts))
 
     def token_losses(
         self, prompts: Sequence[Prompt], memory: Tensor | None = None, *, adapter: str | None = GENERATOR
     ) -> TokenLosses:
         """As :meth:`answer_loss`, token by token; the LM head runs at answer positions alone."""
         batch = self.prompts.encode(prompts)
-        embeddings_BTD = self.splice(batch, memory)
-        labels_BT = F.pad(batch.labels[:, 1:], (0, 1), value=IGNORED).to(self.device)  # what each position predicts
-        keep_BT = labels_BT != IGNORED
+        real_BT = batch.attention.bool()
+        labels_P = nn.functional.pad(batch.labels[:, 1:], (0, 1), value=IGNORED)[real_BT]  # what each position predicts
+        places_X = (labels_P != IGNORED).nonzero()[:, 0]
+        rows_X = real_BT.nonzero()[:, 0][places_X].to(self.device)
+        ids_X, sequences = labels_P[places_X].to(self.device), Sequences.of(batch.attention, self.device)
+        inputs_PD = self._splice(batch.ids[real_BT], batch.slots[real_BT], memory)
         with self.use_adapter(adapter):
-            logits_XV = self._logits(embeddings_BTD, batch.attention.to(self.device), keep_BT)
-        ids_X = labels_BT[keep_BT]
-        losses_X = F.cross_entropy(logits_XV.float(), ids_X, reduction="none")
-        return TokenLosses(losses_X, keep_BT.nonzero()[:, 0], ids_X)
+            losses_X = self._runner.losses(inputs_PD, sequences, places_X.to(self.device), ids_X)
+        return TokenLosses(losses_X, rows_X, ids_X)
 
-    def _logits(self, embeddings_BTD: Tensor, attention_BT: Tensor, keep_BT: Tensor) -> Tensor:
-        """Logits of the positions ``keep_BT`` ``(X, V)``, in reading order.
+    def reading(
+        self,
+        prompts: Sequence[Prompt],
+        memory: Tensor | None = None,
+        *,
+        max_new_tokens: int = 32,
+        adapter: str | None = GENERATOR,
+    ) -> Reading:
+        """Prompts that are to be answered, scored, or both, without reading anything twice; nothing trains on it.
 
-        The model's own forward runs, with all but these positions taken out in front of its head: so whatever a
-        family does to hidden states before and to logits after it (scaling, soft caps) is done as that family does it.
+        Args:
+            prompts: B prompts; those that are scored with an answer each.
+            memory: see :meth:`splice`.
+            max_new_tokens: an answer ends there at the latest.
+            adapter: who reads; ``None`` is the bare backbone.
         """
+        return Reading(self, prompts, memory, max_new_tokens=max_new_tokens, adapter=adapter)
 
-        def choose(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            return (arguments[0][keep_BT][None],)
-
-        hook = cast(nn.Module, self.causal_lm.get_output_embeddings()).register_forward_pre_hook(choose)
-        try:
-            logits_1XV = self.causal_lm(**_inputs(self.causal_lm, embeddings_BTD, attention_BT)).logits
-        finally:
-            hook.remove()
-        return cast(Tensor, logits_1XV[0])
-
-    @torch.no_grad()
     def generate(
         self,
         prompts: Sequence[Prompt],
@@ -405,33 +457,8 @@ class ClaraBackbone(nn.Module):
         max_new_tokens: int = 32,
         adapter: str | None = GENERATOR,
     ) -> list[str]:
-        """Greedy answers, batched, with KV cache.
-
-        Args:
-            prompts: B prompts without an answer.
-            memory: see :meth:`splice`.
-            max_new_tokens: an answer ends there at the latest.
-            adapter: who answers; ``None`` is the bare backbone.
-        """
-        batch = self.prompts.encode(prompts, padding_side="left")
-        settings = GenerationConfig(
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            use_cache=True,
-            eos_token_id=self.prompts.stop_ids or None,
-            pad_token_id=self.prompts.pad_id,
-        )
-        with self.evaluating(), self.use_adapter(adapter):
-            ids = cast(Any, self.causal_lm).generate(
-                inputs_embeds=self.splice(batch, memory),
-                attention_mask=batch.attention.to(self.device),
-                generation_config=settings,
-                synced_gpus=self.is_sharded,
-            )
-        # Not every end of turn, nor the padding behind it, is a special token that the tokenizer would leave out.
-        stops = set(self.prompts.stop_ids)
-        answers = [list(takewhile(lambda token: token not in stops, row)) for row in ids.tolist()]
-        return [text.strip() for text in self.tokenizer.batch_decode(answers, skip_special_tokens=True)]
+        """Greedy answers, batched, with KV cache; arguments as for :meth:`reading`."""
+        return self.reading(prompts, memory, max_new_tokens=max_new_tokens, adapter=adapter).answers()
 
     # --- preparation -----------------------------------------------------------------------------------------------
 
@@ -452,11 +479,10 @@ class ClaraBackbone(nn.Module):
         chosen = list(documents)[::step][:sample]
         states = []
         for start in range(0, len(chosen), 8):
-            tokens = self.tokenize(chosen[start : start + 8])
-            placed = self._place_memory(tokens, head)
+            placed = self._place_memory(self.tokenize(chosen[start : start + 8]), head)
             with self.use_adapter(COMPRESSOR):
-                hidden = self._trunk(placed.embeddings_NSD, placed.attention_NS)
-            states.append(hidden[:, -head.config.tokens :].flatten(0, 1).float())
+                hidden_PD = self._runner.hidden(placed.inputs_PD, placed.sequences)
+            states.append(hidden_PD[placed.memory_NL.flatten()].float())
         head.calibrate(torch.cat(states))
 
     def _enable_gradient_checkpointing(self) -> None:
@@ -474,14 +500,6 @@ class ClaraBackbone(nn.Module):
         # transformers 5 renamed the method along the way; the old name warns and ends with version 6.
         enable = getattr(lm, "activation_checkpointing_enable", None) or lm.gradient_checkpointing_enable
         enable({"use_reentrant": False, "context_fn": contexts})
-
-
-def _inputs(module: nn.Module, embeddings_BTD: Tensor, attention_BT: Tensor) -> dict[str, Any]:
-    """Arguments of a forward without cache; positions count real tokens only, in families that are told positions."""
-    values: dict[str, Any] = {"inputs_embeds": embeddings_BTD, "attention_mask": attention_BT, "use_cache": False}
-    if "position_ids" in inspect.signature(module.forward).parameters:
-        values["position_ids"] = (attention_BT.cumsum(1) - 1).clamp_min(0)
-    return values
 
 
 def embedding_table(model: PreTrainedModel) -> nn.Embedding:

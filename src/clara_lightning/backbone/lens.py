@@ -157,7 +157,7 @@ def _lenses(
     anchors = anchor_words(backbone, texts, adapter=adapter)
     best = values_NLV.topk(min(top, values_NLV.shape[-1]), dim=-1)
     for number, text in enumerate(texts):
-        standing = standing_words(tokenizer, tokens.ids_NT[number][tokens.attention_NT[number]].tolist())
+        standing = standing_words(tokenizer, tokens.of(number))
         rows = zip(anchors[number], best.indices[number].tolist(), best.values[number].tolist(), strict=True)
         places = tuple(
             Place(

@@ -31,6 +31,7 @@ from clara_lightning.modules.exporter import AdapterExporter
 from clara_lightning.modules.joint import JointRAGModule, check_objective
 from clara_lightning.modules.look import LookInside
 from clara_lightning.modules.metrics_file import MetricsFile
+from clara_lightning.modules.pace import Pace
 from clara_lightning.modules.preemption import Preemption
 from clara_lightning.modules.schedule import ScheduleConfig
 from clara_lightning.modules.sharding import ShardedStrategy
@@ -46,6 +47,7 @@ CALLBACKS: dict[str, type[Callback]] = {  # in the order in which they are calle
     "preemption": Preemption,
     "look": LookInside,
     "encoder": CorpusEncoder,
+    "pace": Pace,  # the last, so that its clock stands still for what the others do after a validation
 }
 
 log = logging.getLogger(__name__)

@@ -10,11 +10,14 @@ from itertools import cycle, islice
 from typing import NamedTuple, Protocol
 
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from clara_lightning.backbone.backbone import ClaraBackbone, Compressed
 from clara_lightning.corpus.index import Index
 from clara_lightning.corpus.store import LatentStore
+from clara_lightning.data.loading import Batch
 from clara_lightning.data.records import Question, content_key
 from clara_lightning.errors import ClaraError
 
@@ -28,6 +31,7 @@ class Candidates(NamedTuple):
         gold_BN: True where the candidate is gold.
         num_gold_B: gold documents of each question, found or not; 0 where gold is not known.
         keys_BN: a number for each document that is the same wherever it is a candidate.
+        is_full: whether every place is known to be filled, without a look at ``mask_BN`` on its device.
     """
 
     memory_BNLD: Tensor
@@ -35,6 +39,7 @@ class Candidates(NamedTuple):
     gold_BN: Tensor
     num_gold_B: Tensor
     keys_BN: Tensor
+    is_full: bool = False
 
 
 class GoldDocuments(NamedTuple):
@@ -65,6 +70,34 @@ class CandidateSource(Protocol):
         ...
 
 
+class StoredPassages:
+    """Reads the memory of questions' passages from a store: what can be done ahead of a step, and in another process.
+
+    Args:
+        store: the corpus.
+    """
+
+    def __init__(self, store: LatentStore) -> None:
+        self.store = store
+
+    def __call__(self, questions: Sequence[Question]) -> Tensor:
+        """Memory of all passages of all questions, in their order ``(X, L, D)``.
+
+        Raises:
+            ClaraError: a passage is not in the store.
+        """
+        return self.store.memory([row for question in questions for row in self.rows(question)])
+
+    def rows(self, question: Question) -> list[int]:
+        """Rows of one question's passages.
+
+        Raises:
+            ClaraError: one of them is not in the store.
+        """
+        ids = [passage.document_id for passage in question.passages]
+        return self.store.rows_of(ids, source=f"question {question.id!r}: passages")
+
+
 class GivenCandidates:
     """The passages that come with each question.
 
@@ -72,27 +105,31 @@ class GivenCandidates:
 
     Args:
         backbone: compresses.
-        store: optional store.
+        stored: reads from the store, where there is one. A :class:`~clara_lightning.data.loading.Batch` that it
+            prepared is not read again.
     """
 
-    def __init__(self, backbone: ClaraBackbone, store: LatentStore | None) -> None:
+    def __init__(self, backbone: ClaraBackbone, stored: StoredPassages | None) -> None:
         self.backbone = backbone
-        self.store = store
+        self.stored = stored
 
     @torch.no_grad()
     def __call__(self, questions: Sequence[Question], query: Compressed) -> Candidates:
         """See :class:`CandidateSource`."""
-        memories = [self._memory(question) for question in questions]
-        width = max(memory.shape[0] for memory in memories)
-        memory_BNLD = torch.stack([_pad_rows(memory, width) for memory in memories]).to(self.backbone.device)
-        mask_BN = torch.tensor([[n < len(q.passages) for n in range(width)] for q in questions])
+        memory_XLD = self._compress(questions) if self.stored is None else self._read(questions, self.stored)
+        counts = [len(question.passages) for question in questions]
+        width = max(counts)
         gold_BN = torch.tensor([[n < len(q.passages) and q.passages[n].gold for n in range(width)] for q in questions])
         keys = [[content_key(passage.content) for passage in question.passages] for question in questions]
-        keys_BN = torch.tensor([line + [-1] * (width - len(line)) for line in keys])
-        device = self.backbone.device
-        return Candidates(
-            memory_BNLD, mask_BN.to(device), gold_BN.to(device), gold_BN.sum(1).to(device), keys_BN.to(device)
+        found = Candidates(
+            pad_sequence(memory_XLD.split(counts), batch_first=True),
+            torch.tensor([[n < count for n in range(width)] for count in counts]),
+            gold_BN,
+            gold_BN.sum(1),
+            torch.tensor([line + [-1] * (width - len(line)) for line in keys]),
+            is_full=min(counts) == width,
         )
+        return _moved(found, self.backbone.device)
 
     def gold(self, questions: Sequence[Question], candidates: Candidates) -> list[GoldDocuments]:
         """See :class:`CandidateSource`: they are among the candidates."""
@@ -106,13 +143,19 @@ class GivenCandidates:
         """See :class:`CandidateSource`."""
         return list(dict.fromkeys(passage.content for passage in question.passages if passage.gold))
 
-    def _memory(self, question: Question) -> Tensor:
-        if self.store is not None:
-            ids = [passage.document_id for passage in question.passages]
-            source = f"question {question.id!r}: passages"
-            return self.store.memory(self.store.rows_of(ids, source=source)).to(self.backbone.device)
+    def _read(self, questions: Sequence[Question], stored: StoredPassages) -> Tensor:
+        """Memory of all passages in order, where the batch does not hold it already."""
+        prepared: Tensor | None = questions.prepared if isinstance(questions, Batch) else None
+        return stored(questions) if prepared is None else prepared
+
+    def _compress(self, questions: Sequence[Question]) -> Tensor:
+        """Memory of all passages in order, each distinct one compressed once, and all of them together."""
+        contents = [passage.content for question in questions for passage in question.passages]
+        place = {content: number for number, content in enumerate(dict.fromkeys(contents))}
         with self.backbone.evaluating():
-            return self.backbone.compress([passage.content for passage in question.passages])
+            memory_NLD = self.backbone.compress(list(place))
+        places_X = torch.tensor([place[content] for content in contents])
+        return memory_NLD.index_select(0, move_data_to_device(places_X, memory_NLD.device))
 
 
 class SearchedCandidates:
@@ -134,25 +177,25 @@ class SearchedCandidates:
         """See :class:`CandidateSource`."""
         hits = self.index.search(query.memory_NLD, query.weights_NL, top_k=self.num_candidates)
         rows = hits.rows_BK.tolist()
-        device = query.memory_NLD.device
-        memory_XLD = self.store.memory([row for line in rows for row in line]).to(device)
+        memory_XLD = self.store.memory([row for line in rows for row in line])
         gold = [set(self._gold_rows(question)) for question in questions]
         gold_BN = torch.tensor([[row in wanted for row in line] for line, wanted in zip(rows, gold, strict=True)])
-        return Candidates(
+        found = Candidates(
             memory_XLD.unflatten(0, (len(rows), self.num_candidates)),
-            torch.ones_like(gold_BN).to(device),
-            gold_BN.to(device),
-            torch.tensor([len(wanted) for wanted in gold]).to(device),
+            torch.ones_like(gold_BN),
+            gold_BN,
+            torch.tensor([len(wanted) for wanted in gold]),
             hits.rows_BK,
+            is_full=True,
         )
+        return _moved(found, query.memory_NLD.device)
 
     def gold(self, questions: Sequence[Question], candidates: Candidates) -> list[GoldDocuments]:
         """See :class:`CandidateSource`: they are read from the store, found or not."""
-        found = []
-        for question in questions:
-            rows = self._gold_rows(question)
-            found.append(GoldDocuments(self.store.memory(rows).to(candidates.memory_BNLD), tuple(rows)))
-        return found
+        rows = [self._gold_rows(question) for question in questions]
+        memory_XLD = self.store.memory([row for line in rows for row in line]).to(candidates.memory_BNLD)
+        parts = memory_XLD.split([len(line) for line in rows])
+        return [GoldDocuments(memory_NLD, tuple(line)) for memory_NLD, line in zip(parts, rows, strict=True)]
 
     def gold_texts(self, question: Question) -> list[str]:
         """See :class:`CandidateSource`."""
@@ -181,7 +224,7 @@ def other_candidates(candidates: Candidates, gold: Sequence[GoldDocuments]) -> l
     return found
 
 
-def check_given(questions: Sequence[Question], store: LatentStore | None, *, top_k: int) -> None:
+def check_given(questions: Sequence[Question], stored: StoredPassages | None, *, top_k: int) -> None:
     """Find, before training, a question whose candidates do not suffice or are not in the store.
 
     Raises:
@@ -191,9 +234,8 @@ def check_given(questions: Sequence[Question], store: LatentStore | None, *, top
         if len(question.passages) < top_k:
             found = f"{len(question.passages)} passages" if question.passages else "none, and candidates is 'given'"
             raise ClaraError(f"model.init_args.top_k is {top_k}, but question {question.id!r}: passages: has {found}")
-        if store is not None:
-            ids = [passage.document_id for passage in question.passages]
-            store.rows_of(ids, source=f"question {question.id!r}: passages")
+        if stored is not None:
+            stored.rows(question)
 
 
 def check_search(questions: Sequence[Question], store: LatentStore, *, num_candidates: int) -> None:
@@ -210,6 +252,7 @@ def check_search(questions: Sequence[Question], store: LatentStore, *, num_candi
         store.rows_of(question.gold_document_ids, source=f"question {question.id!r}: gold_ids")
 
 
-def _pad_rows(memory_NLD: Tensor, width: int) -> Tensor:
-    missing = width - memory_NLD.shape[0]
-    return torch.cat([memory_NLD, memory_NLD.new_zeros(missing, *memory_NLD.shape[1:])])
+def _moved(candidates: Candidates, device: torch.device) -> Candidates:
+    """The same on ``device``, without waiting for what runs there."""
+    moved: Candidates = move_data_to_device(candidates, device)
+    return moved

@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -69,16 +68,16 @@ class ShardReader:
     def __init__(self, folder: Path, shard: Shard) -> None:
         self.shard = shard
         self._text_path = folder / f"{shard.name}.parquet"
-        self._file: Any = safe_open(str(folder / f"{shard.name}.safetensors"), framework="pt")
-        self._slice = self._file.get_slice("memory")
+        with safe_open(str(folder / f"{shard.name}.safetensors"), framework="pt") as file:
+            self._memory_NLD: Tensor = file.get_tensor("memory")  # the mapped file itself, not a copy of it
 
     def memory(self, rows: Sequence[int]) -> Tensor:
         """Memory of some rows ``(n, L, D)``."""
-        return torch.cat([self._slice[row : row + 1] for row in rows])
+        return self._memory_NLD.index_select(0, torch.tensor(rows))
 
     def block(self, start: int, stop: int) -> Tensor:
         """Memory of a range of rows ``(stop - start, L, D)``."""
-        return self._slice[start:stop]  # type: ignore[no-any-return]
+        return self._memory_NLD[start:stop]
 
     def ids(self) -> list[str]:
         """The documents' ids."""

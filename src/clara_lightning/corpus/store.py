@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,6 +52,10 @@ class LatentStore:
                     raise ClaraError(f"{setting}: {folder}/shards/{shard.name}.{suffix} is missing")
         return cls(folder, manifest)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process goes where the store is: what was read or mapped of it stays here."""
+        return LatentStore, (self.path, self.manifest)
+
     def __len__(self) -> int:
         return self._starts[-1]
 
@@ -78,20 +83,19 @@ class LatentStore:
             )
 
     def memory(self, rows: Sequence[int]) -> Tensor:
-        """Memory of documents ``(n, L, D)`` in the stored dtype; only these rows are read."""
+        """Memory of documents ``(n, L, D)`` in the stored dtype; only these rows are read, of each shard together."""
         if not rows:
             return torch.empty(0, *self.memory_shape)
-        return torch.cat([self._reader(shard).memory([row]) for shard, row in map(self._locate, rows)])
+        by_shard = self._by_shard(rows)
+        memory_NLD = torch.cat([self._reader(shard).memory(own) for shard, (_, own) in by_shard.items()])
+        places_N = torch.tensor([place for places, _ in by_shard.values() for place in places])
+        return memory_NLD.index_select(0, places_N.argsort())
 
     def documents(self, rows: Sequence[int]) -> list[Document]:
         """The documents themselves, in the order of ``rows``; each part of a file that holds some is read once."""
-        wanted: dict[int, list[tuple[int, int]]] = {}
-        for place, (shard, row) in enumerate(map(self._locate, rows)):
-            wanted.setdefault(shard, []).append((place, row))
         found: dict[int, Document] = {}
-        for shard, pairs in wanted.items():
-            documents = self._reader(shard).documents([row for _, row in pairs])
-            found.update(zip((place for place, _ in pairs), documents, strict=True))
+        for shard, (places, own) in self._by_shard(rows).items():
+            found.update(zip(places, self._reader(shard).documents(own), strict=True))
         return [found[place] for place in range(len(rows))]
 
     def blocks(self, size: int = 8192) -> Iterator[tuple[int, Tensor]]:
@@ -132,11 +136,17 @@ class LatentStore:
                 if file_sha256(path) != wanted:
                     raise ClaraError(f"{path}: its checksum is not the one in the manifest: the file was changed")
 
-    def _locate(self, row: int) -> tuple[int, int]:
-        if not 0 <= row < len(self):
-            raise IndexError(f"row {row} of a store with {len(self)} documents")
-        shard = bisect_right(self._starts, row) - 1
-        return shard, row - self._starts[shard]
+    def _by_shard(self, rows: Sequence[int]) -> dict[int, tuple[list[int], list[int]]]:
+        """For each shard that holds some of ``rows``: their places in ``rows``, and their numbers in the shard."""
+        found: dict[int, tuple[list[int], list[int]]] = {}
+        for place, row in enumerate(rows):
+            if not 0 <= row < len(self):
+                raise IndexError(f"row {row} of a store with {len(self)} documents")
+            shard = bisect_right(self._starts, row) - 1
+            places, own = found.setdefault(shard, ([], []))
+            places.append(place)
+            own.append(row - self._starts[shard])
+        return found
 
     def _reader(self, number: int) -> ShardReader:
         if number not in self._readers:

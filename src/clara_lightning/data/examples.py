@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
@@ -51,10 +51,14 @@ class ExamplesDataModule(LightningDataModule, ABC, Generic[Row, Example]):
         val: file to validate on.
         batch_size: examples per device and step.
         seed: of the order and of what is drawn from each row.
-        num_workers: processes that make the examples; 0 makes them between the steps, which costs next to nothing
-            unless a DataModule of your own does.
+        num_workers: processes that make the batches, ahead of the steps; 0 makes the examples between the steps, which
+            costs next to nothing unless a DataModule of your own does, and the rest (``prepare``) in a thread.
         skip_bad_rows: so many rows of a file may be unreadable; they are counted and reported.
         max_val_rows: validate on the first so many rows.
+
+    Attributes:
+        prepare: set by a module whose steps need more of a batch than its examples; see
+            :class:`~clara_lightning.data.loading.BatchLoader`. It must pickle, for the workers.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class ExamplesDataModule(LightningDataModule, ABC, Generic[Row, Example]):
         self.max_val_rows = max_val_rows
         self.train_rows: list[Row] = []
         self.val_rows: list[Row] = []
+        self.prepare: Callable[[Sequence[Example]], Any] | None = None
 
     @abstractmethod
     def read(self, path: str) -> Sequence[Row]:
@@ -143,6 +148,7 @@ class ExamplesDataModule(LightningDataModule, ABC, Generic[Row, Example]):
             num_workers=self.num_workers,
             accumulate=trainer.accumulate_grad_batches if trainer else 1,
             progress=self._progress,
+            prepare=self.prepare,
         )
 
     def _progress(self) -> tuple[int, int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from time import perf_counter
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -14,6 +16,7 @@ from clara_lightning.errors import ClaraError
 
 Row = TypeVar("Row")
 Example = TypeVar("Example")
+T = TypeVar("T")
 
 
 class Batch(list[Example]):
@@ -22,12 +25,21 @@ class Batch(list[Example]):
     Attributes:
         step: this process's examples of the whole optimizer step: of all batches whose gradients are accumulated.
         real: the first so many examples count; those behind them are repeated, so that all processes have as many.
+        prepared: what the loader's ``prepare`` made of the examples; ``None`` without one.
     """
 
-    def __init__(self, examples: Iterable[Example], *, step: Iterable[Example] = (), real: int | None = None) -> None:
+    def __init__(
+        self,
+        examples: Iterable[Example],
+        *,
+        step: Iterable[Example] = (),
+        real: int | None = None,
+        prepared: Any = None,
+    ) -> None:
         super().__init__(examples)
         self.step = list(step) or list(self)
         self.real = len(self) if real is None else real
+        self.prepared = prepared
 
 
 class BatchLoader(Generic[Row, Example]):
@@ -48,9 +60,15 @@ class BatchLoader(Generic[Row, Example]):
         shuffle: off for validation, where also a last, smaller batch is kept.
         rank: of this process.
         world_size: number of processes.
-        num_workers: processes that make the examples; 0 makes them in this one.
+        num_workers: processes that make the batches, a few ahead; 0 makes them in this one.
         accumulate: batches of one optimizer step.
         progress: returns ``(epoch, batches finished in it)`` of the running training.
+        prepare: what else a step needs of its batch, read while the step before it runs: by the workers, or without
+            them by a thread, one batch ahead. (Examples alone need no thread: they are made in microseconds, and
+            Python's lock would let them wait for the step.)
+
+    Attributes:
+        seconds_waited: how long the newest batch was waited for.
     """
 
     def __init__(
@@ -66,6 +84,7 @@ class BatchLoader(Generic[Row, Example]):
         num_workers: int = 0,
         accumulate: int = 1,
         progress: Callable[[], tuple[int, int]] | None = None,
+        prepare: Callable[[Sequence[Example]], Any] | None = None,
     ) -> None:
         if batch_size < 1:
             raise ClaraError(f"data.init_args.batch_size must be >= 1, got {batch_size}")
@@ -85,6 +104,8 @@ class BatchLoader(Generic[Row, Example]):
         self.world_size = world_size
         self.num_workers = num_workers
         self.accumulate = accumulate
+        self.prepare = prepare
+        self.seconds_waited = 0.0
         self._progress = progress or _beginning
 
     def __len__(self) -> int:
@@ -106,7 +127,14 @@ class BatchLoader(Generic[Row, Example]):
             collate_fn=_as_it_is,
             generator=torch.Generator(),  # or it would draw a seed from the global one
         )
-        yield from loader
+        batches = _one_ahead(iter(loader)) if self.prepare and not self.num_workers else iter(loader)
+        while True:
+            asked = perf_counter()
+            batch = next(batches, None)
+            self.seconds_waited = perf_counter() - asked
+            if batch is None:
+                return
+            yield batch
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing; that there is a state tells Lightning that a run may be resumed within an epoch."""
@@ -121,7 +149,8 @@ class BatchLoader(Generic[Row, Example]):
         together = range(first, min(first + self.accumulate, len(self)))
         parts = {n: self._examples(n, epoch, order) for n in (together if self.shuffle else [number])}
         examples, real = parts[number]
-        return Batch(examples, step=[example for part, _ in parts.values() for example in part], real=real)
+        step = [example for part, _ in parts.values() for example in part]
+        return Batch(examples, step=step, real=real, prepared=self.prepare(examples) if self.prepare else None)
 
     def _examples(self, number: int, epoch: int, order: Sequence[int]) -> tuple[list[Example], int]:
         size = self.batch_size * self.world_size
@@ -145,6 +174,23 @@ class _Batches(Dataset[Batch[Any]]):
 
     def __getitem__(self, number: int) -> Batch[Any]:
         return self.loader.batch(number, epoch=self.epoch, order=self.order)
+
+
+def _one_ahead(batches: Iterator[T]) -> Iterator[T]:
+    """The same batches; while one is in work, a thread makes the next."""
+    coming = _make_next(batches)
+    while (batch := coming.result()) is not None:
+        coming = _make_next(batches)
+        yield batch
+
+
+def _make_next(batches: Iterator[T]) -> Future[T | None]:
+    """The next batch, or ``None`` behind the last, made by a thread that ends with it: none is left to be stopped."""
+    thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
+    try:
+        return thread.submit(next, batches, None)
+    finally:
+        thread.shutdown(wait=False)
 
 
 def _beginning() -> tuple[int, int]:

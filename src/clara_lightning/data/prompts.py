@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
 from clara_lightning.errors import ClaraError
@@ -128,12 +129,22 @@ class PromptEncoder:
         """The request that puts ``question`` to the given background."""
         return Prompt(self.template.question, tuple(background), answer, question)
 
-    def encode(self, prompts: Sequence[Prompt], *, padding_side: str = "right") -> PromptBatch:
+    def prefix(self, prompts: Sequence[Prompt]) -> tuple[int, ...]:
+        """Token ids that every one of these prompts begins with, whatever question and background fill it.
+
+        The last of them is left out, so that something follows even where nothing fills a prompt.
+        """
+        starts = {prompt.text.partition("{background}")[0] for prompt in prompts}
+        before = starts.pop() if len(starts) == 1 else ""
+        return tuple([*self._head, *self._ids("" if "{question}" in before else before)][:-1])
+
+    def encode(self, prompts: Sequence[Prompt], *, padding_side: str = "right", before_padding: int = 0) -> PromptBatch:
         """Tokenize and pad; the answer, where there is one, ends with the end-of-turn token.
 
         Args:
             prompts: B requests.
             padding_side: ``right`` for the loss, ``left`` for generation.
+            before_padding: so many first tokens stand in front of padding on the left.
         """
         rows = [self._row(prompt) for prompt in prompts]
         width = max(len(ids) for ids, _, _ in rows)
@@ -144,12 +155,19 @@ class PromptEncoder:
             torch.full((len(rows), width), IGNORED),
         )
         for index, (ids, slots, labels) in enumerate(rows):
-            place = slice(0, len(ids)) if padding_side == "right" else slice(width - len(ids), width)
+            place = torch.arange(len(ids))
+            if padding_side == "left":
+                place[before_padding:] += width - len(ids)
             batch.ids[index, place] = torch.tensor(ids)
             batch.attention[index, place] = 1
             batch.slots[index, place] = torch.tensor(slots)
             batch.labels[index, place] = torch.tensor(labels)
         return batch
+
+    def encode_answers(self, prompts: Sequence[Prompt]) -> Tensor:
+        """Ids of each prompt's answer and its end, then ``IGNORED``: ``(B, A)``, A of the longest."""
+        rows = [torch.tensor(self._answer_ids(prompt), dtype=torch.long) for prompt in prompts]
+        return pad_sequence(rows, batch_first=True, padding_value=IGNORED)
 
     def count_answer_tokens(self, prompts: Sequence[Prompt]) -> int:
         """How many positions :meth:`encode` labels in all."""

@@ -73,9 +73,9 @@ def micro_batch(plan: Plan, lengths: BatchLengths) -> MicroBatch:
         return MicroBatch((Reading(COMPRESSOR, plan.batch_size, size["document_tokens"], trained=False),))
     if plan.task == "joint":
         readings = [Reading(QUERY_REASONER, plan.batch_size, size["question_tokens"])]
-        if plan.candidates_compressed:  # each question's after the other
-            count, tokens = size["candidates"], size["document_tokens"]
-            readings.append(Reading(COMPRESSOR, count, tokens, trained=False, times=plan.batch_size))
+        if plan.candidates_compressed:
+            count = plan.batch_size * size["candidates"]
+            readings.append(Reading(COMPRESSOR, count, size["document_tokens"], trained=False))
         if plan.contrastive:
             return MicroBatch(tuple(readings), contrasted=plan.batch_size * size["candidates"])
     else:
@@ -112,7 +112,7 @@ def work_of(
 
 
 def _tokens(batch: MicroBatch, memory_tokens: int) -> int:
-    read = sum(reading.texts * (reading.tokens + memory_tokens) * reading.times for reading in batch.readings)
+    read = sum(reading.texts * (reading.tokens + memory_tokens) for reading in batch.readings)
     return read + (batch.answering.prompts * batch.answering.tokens if batch.answering else 0)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clara_lightning.backbone.loading import DTYPES, resolve_dtype
+from clara_lightning.backbone.runner import could_pack
 from clara_lightning.data.readers import read_documents
 from clara_lightning.errors import ClaraError
 from clara_lightning.estimate.architecture import find_architecture
@@ -92,8 +93,8 @@ def estimate(settings: Mapping[str, Any], request: Request) -> Estimate:
     dtype = DTYPES["bfloat16"] if bfloat16_card else resolve_dtype(plan.backbone.dtype)
     shape = SkeletonSettings(found.config, dtype, plan.backbone.attention, plan.lora, plan.memory, plan.adapters)
     skeleton = Skeleton(shape)
-    lengths = lengths_of(plan, found.tokenizer, request.assumed)
-    peaks, mean = _trace(plan, shape, devices, lengths)
+    lengths = lengths_of(plan, found.tokenizer, request.assumed, padded=not could_pack(skeleton.model))
+    peaks, mean = _trace(plan, shape, lengths)
     memory = memory_of(plan, skeleton, devices, with_checkpointing=peaks[True], without_checkpointing=peaks[False])
     documents, documents_note = _documents(plan, request)
     rows = documents if plan.task == "encoding" else lengths.rows
@@ -145,13 +146,12 @@ def _devices(plan: Plan, request: Request) -> Devices:
     return devices.with_count(plan.devices or devices.count)
 
 
-def _trace(plan: Plan, shape: SkeletonSettings, devices: Devices, lengths: Lengths) -> tuple[dict[bool, int], Any]:
+def _trace(plan: Plan, shape: SkeletonSettings, lengths: Lengths) -> tuple[dict[bool, int], Any]:
     """Peak bytes of the longest micro-batch with and without checkpointing, and the trace of the mean one."""
-    options = {"fused_dropout": devices.kind == "cuda", "autocast": plan.mixed}
     longest, mean = micro_batch(plan, lengths.longest), micro_batch(plan, lengths.mean)
-    traces = {flag: trace(shape, longest, checkpointing=flag, **options) for flag in (True, False)}
+    traces = {flag: trace(shape, longest, checkpointing=flag, autocast=plan.mixed) for flag in (True, False)}
     chosen = plan.backbone.gradient_checkpointing
-    typical = traces[chosen] if mean == longest else trace(shape, mean, checkpointing=chosen, **options)
+    typical = traces[chosen] if mean == longest else trace(shape, mean, checkpointing=chosen, autocast=plan.mixed)
     return {flag: found.peak_bytes for flag, found in traces.items()}, typical
 
 

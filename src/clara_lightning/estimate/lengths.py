@@ -43,10 +43,10 @@ class BatchLengths(NamedTuple):
     """Sizes of one micro-batch.
 
     Attributes:
-        document_tokens: width of the padded documents, at most the limit.
-        prompt_tokens: width of the padded prompts, with memory and answer.
+        document_tokens: of a document, at most the limit: their mean, or the longest where batches are padded.
+        prompt_tokens: the same of a prompt, with memory and answer.
         answer_tokens: answer tokens of all prompts.
-        question_tokens: width of the padded questions.
+        question_tokens: of a question, as of a document.
         documents: documents of all prompts.
         candidates: candidates of a question.
     """
@@ -75,8 +75,15 @@ class Lengths(NamedTuple):
     note: str
 
 
-def lengths_of(plan: Plan, tokenizer: PreTrainedTokenizerBase | None, assumed: Assumptions) -> Lengths:
-    """Measure a sample of the training file where it exists, else assume."""
+def lengths_of(plan: Plan, tokenizer: PreTrainedTokenizerBase | None, assumed: Assumptions, *, padded: bool) -> Lengths:
+    """Measure a sample of the training file where it exists, else assume.
+
+    Args:
+        plan: the run.
+        tokenizer: of the backbone, where it is at hand.
+        assumed: where there is no file.
+        padded: whether every sequence of a batch takes as much as its longest.
+    """
     path = plan.data.get("train")
     if plan.task == "encoding":
         width = plan.memory.document_tokens
@@ -89,7 +96,7 @@ def lengths_of(plan: Plan, tokenizer: PreTrainedTokenizerBase | None, assumed: A
     random.Random(0).shuffle(examples)
     groups = [examples[n : n + plan.batch_size] for n in range(0, len(examples), plan.batch_size)]
     whole = [group for group in groups if len(group) == plan.batch_size] or groups
-    ruler = _Ruler(plan, tokenizer)
+    ruler = _Ruler(plan, tokenizer, padded=padded)
     batches = [ruler.batch(group) for group in whole]
     words = (
         "its own tokenizer" if tokenizer else f"{CHARACTERS_PER_TOKEN} characters a token: the tokenizer is not here"
@@ -152,8 +159,9 @@ def _example(plan: Plan, row: Any, draw: random.Random) -> ReadingExample | Ques
 class _Ruler:
     """Measures batches of examples in tokens."""
 
-    def __init__(self, plan: Plan, tokenizer: PreTrainedTokenizerBase | None) -> None:
+    def __init__(self, plan: Plan, tokenizer: PreTrainedTokenizerBase | None, *, padded: bool) -> None:
         self.plan = plan
+        self.padded = padded
         self.tokenizer = tokenizer
         self.encoder = tokenizer and PromptEncoder(
             tokenizer,
@@ -171,30 +179,33 @@ class _Ruler:
         joint = self.plan.task == "joint"
         given = max((len(_documents(example)) for example in examples), default=0)
         return BatchLengths(
-            document_tokens=self._width(texts),
-            prompt_tokens=max(widths),
+            document_tokens=self._each([self._tokens(text) for text in texts]),
+            prompt_tokens=self._each(widths),
             answer_tokens=sum(answers),
-            question_tokens=self._width(questions),
+            question_tokens=self._each([self._tokens(text) for text in questions]),
             documents=len(examples) if joint else len(texts),
             candidates=(given if self.plan.candidates_compressed or not self.plan.candidates else 0)
             or self.plan.candidates,
         )
 
-    def _width(self, texts: Sequence[str]) -> int:
-        limit = self.plan.memory.document_tokens
-        return max(1, min(limit, max((self._tokens(text) for text in texts), default=0)))
+    def _each(self, lengths: Sequence[int]) -> float:
+        if not lengths:
+            return 1
+        return max(lengths) if self.padded else sum(lengths) / len(lengths)
 
     def _tokens(self, text: str) -> int:
+        """Of a text that is read, with what is cut off left out."""
+        limit = self.plan.memory.document_tokens
         if self.tokenizer is None:
-            return -(-len(text) // CHARACTERS_PER_TOKEN)
-        return len(self.tokenizer(f" {text}", split_special_tokens=True)["input_ids"])
+            return min(limit, -(-len(text) // CHARACTERS_PER_TOKEN))
+        return min(limit, len(self.tokenizer(f" {text}", split_special_tokens=True)["input_ids"]))
 
     def _prompt_length(self, prompt: Prompt) -> tuple[int, int]:
         """Tokens of a prompt with its answer, and of the answer."""
         if self.encoder is not None:
             encoded = self.encoder.encode([prompt])
             return encoded.ids.shape[1], int((encoded.labels != IGNORED).sum())
-        answer = self._tokens(prompt.answer or "") + 1
+        answer = -(-len(prompt.answer or "") // CHARACTERS_PER_TOKEN) + 1
         words = len(self.plan.prompt.system) + len(prompt.text) + len(prompt.question or "")
         frame = 16  # a chat template's marks
         memory = len(prompt.background) * (self.plan.memory.tokens + 1)

@@ -1,11 +1,11 @@
 """One micro-batch of a stage, forward and backward, in shapes alone.
 
-This repeats what ``ClaraBackbone.read`` and ``ClaraBackbone.answer_loss`` do, with the same layers of transformers and
-PEFT, on tensors without values: where values would decide a shape, :class:`MicroBatch` gives it. So nothing about a
-layer is assumed here: what autograd keeps of it is what it keeps in training.
+This repeats what ``ClaraBackbone.read`` and ``ClaraBackbone.answer_loss`` do, with the same runner and the same layers,
+on tensors without values: where values would decide a shape, :class:`MicroBatch` gives it. So nothing about a layer is
+assumed here: what autograd keeps of it is what it keeps in training.
 
-Shapes: N texts, B prompts, K documents a prompt, T tokens, S tokens with memory tokens behind them, L memory tokens,
-D hidden size, V vocabulary, X answer tokens of the batch.
+Shapes: N texts, B prompts, K documents a prompt, T tokens, P positions of all sequences, L memory tokens, D hidden
+size, X answer tokens of the batch.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
 from clara_lightning.backbone.adapters import GENERATOR, active_adapter, lora_layers, set_trainable, use_adapter
+from clara_lightning.backbone.packing import Sequences
+from clara_lightning.backbone.runner import Runner
 from clara_lightning.errors import ClaraError
 from clara_lightning.estimate.live import LiveBytes
 from clara_lightning.estimate.skeleton import Skeleton, SkeletonSettings
@@ -35,16 +38,14 @@ class Reading(NamedTuple):
     Attributes:
         adapter: who reads.
         texts: so many at once.
-        tokens: width of the padded texts, memory tokens not counted.
+        tokens: of each text, memory tokens not counted.
         trained: whether a gradient goes back through it.
-        times: how often; one after the other.
     """
 
     adapter: str
     texts: int
     tokens: int
     trained: bool = True
-    times: int = 1
 
 
 class Answering(NamedTuple):
@@ -52,7 +53,7 @@ class Answering(NamedTuple):
 
     Attributes:
         prompts: B.
-        tokens: width of the padded prompts, with memory and answer.
+        tokens: of each prompt, with memory and answer.
         answer_tokens: answer tokens of all prompts together: where the LM head runs.
         documents: K, memories in each prompt.
         candidates: documents that the K are chosen from by the loss; 0 where nothing is chosen.
@@ -99,9 +100,7 @@ class Trace:
     backward_flops: int
 
 
-def trace(
-    settings: SkeletonSettings, batch: MicroBatch, *, checkpointing: bool, fused_dropout: bool, autocast: bool = False
-) -> Trace:
+def trace(settings: SkeletonSettings, batch: MicroBatch, *, checkpointing: bool, autocast: bool = False) -> Trace:
     """Trace a micro-batch; a deep backbone is drawn from two shallow ones.
 
     All decoder layers keep the same bytes and do the same work, so that the peak of each phase of the step, and its
@@ -111,7 +110,6 @@ def trace(
         settings: the backbone with its adapters.
         batch: sizes of the micro-batch.
         checkpointing: whether activations are computed again in the backward pass.
-        fused_dropout: dropout keeps one byte a value (CUDA) and not one number (CPU).
         autocast: whether the step runs under bfloat16 autocast.
 
     Raises:
@@ -120,7 +118,7 @@ def trace(
 
     def run(layers: int) -> LiveBytes:
         skeleton = Skeleton(settings.with_layers(layers))
-        step = _Step(skeleton, checkpointing=checkpointing, fused_dropout=fused_dropout, autocast=autocast)
+        step = _Step(skeleton, checkpointing=checkpointing, autocast=autocast)
         try:
             return step.run(batch)
         except (DataDependentOutputException, DynamicOutputShapeException) as error:
@@ -150,21 +148,10 @@ def _total(peaks: Mapping[str, int], flops: Mapping[str, int]) -> Trace:
     return Trace(max(peaks.values()), sum(flops.values()) - backward, backward)
 
 
-class _FusedDropout(nn.Module):
-    """Dropout as CUDA's kernel does it, which keeps a mask of one byte a value."""
-
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self.share = share
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.native_dropout(x, self.share, self.training)[0]
-
-
 class _Step:
     """Runs a micro-batch through a skeleton."""
 
-    def __init__(self, skeleton: Skeleton, *, checkpointing: bool, fused_dropout: bool, autocast: bool) -> None:
+    def __init__(self, skeleton: Skeleton, *, checkpointing: bool, autocast: bool) -> None:
         self.skeleton = skeleton
         self.autocast = autocast
         self.layers = lora_layers(skeleton.lm)
@@ -173,8 +160,7 @@ class _Step:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # its new name is not in transformers 5.0
                 skeleton.model.gradient_checkpointing_enable({"use_reentrant": False, "context_fn": self._contexts})
-        if fused_dropout:
-            self._fuse_dropout()
+        self.runner = Runner(skeleton.model, has_values=False)
         skeleton.become_fake()
         skeleton.lm.train()
 
@@ -187,6 +173,7 @@ class _Step:
             ]
             known = [*self.skeleton.lm.parameters(), *self.skeleton.lm.buffers(), *heads]
             gradients = [tensor.grad for tensor in known if tensor.grad is not None]
+            self.runner.try_out()
             live = LiveBytes([*known, *gradients])
             with live, torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.autocast):
                 loss = self._forward(batch, live)
@@ -215,7 +202,7 @@ class _Step:
                 memory_NLD, distance = self._read(reading)
                 memory_NLD.register_hook(lambda gradient, name=reading.adapter: live.enter(f"backward {name}"))
             else:
-                self._read_often(reading, live)
+                self._read_without_gradient(reading)
         if batch.contrasted and memory_NLD is not None:
             live.enter("documents are told apart")
             return self._contrast(memory_NLD, batch.contrasted)
@@ -234,20 +221,22 @@ class _Step:
         anchor_NLD = torch.empty(count, self.length, dim) if head.config.kind == "anchors" else None
         tokens_NLD = head.tokens_LD.expand(count, -1, -1)
         tokens_NLD = tokens_NLD if anchor_NLD is None else tokens_NLD + anchor_NLD
-        inputs_NSD = torch.cat([text_NTD, tokens_NLD.to(text_NTD.dtype)], dim=1)
-        hidden_NSD = self._trunk(inputs_NSD, reading.adapter)
-        text_NTD, memory_NLD = hidden_NSD.split([reading.tokens, self.length], dim=1)
-        text_mean_ND = (text_NTD.float() * torch.empty(count, reading.tokens, 1)).sum(1)
+        sequences = _sequences(count, reading.tokens + self.length, self.skeleton.settings)
+        places_P = torch.empty(sum(sequences.lengths), dtype=torch.long)
+        inputs_PD = torch.cat([text_NTD, tokens_NLD.to(text_NTD.dtype)], dim=1).flatten(0, 1)[places_P]
+        with use_adapter(self.layers, reading.adapter):
+            hidden_PD = self.runner.hidden(inputs_PD, sequences)
+        memory_NLD = hidden_PD[torch.empty(count, self.length, dtype=torch.long)]
+        text_mean_ND = torch.empty(count, len(hidden_PD)) @ hidden_PD.float()
         distance = F.mse_loss(text_mean_ND, memory_NLD.float().mean(1))
         return head.memory(memory_NLD, anchor_NLD), distance
 
-    def _read_often(self, reading: Reading, live: LiveBytes) -> None:
-        """Without gradient, dropout or checkpointing; every time as the first."""
+    def _read_without_gradient(self, reading: Reading) -> None:
+        """Nor dropout or checkpointing."""
         self.skeleton.lm.eval()
         with torch.no_grad():
             self._read(reading)
         self.skeleton.lm.train()
-        live.flops[live.phase] *= reading.times
 
     def _choose(self, query_BLD: Tensor, answering: Answering) -> Tensor:
         """Memory of the chosen candidates ``(B, K, L, D)``: late interaction, soft selection, mixture."""
@@ -265,32 +254,31 @@ class _Step:
 
     def _answer(self, answering: Answering, memory: Tensor) -> Tensor:
         dim, dtype = self.skeleton.hidden_size, self.skeleton.settings.dtype
-        embeddings_BTD = torch.empty(answering.prompts, answering.tokens, dim, dtype=dtype)
-        slots_BT1 = torch.empty(answering.prompts, answering.tokens, 1, dtype=torch.bool)
-        hidden_BTD = self._trunk(embeddings_BTD.masked_scatter(slots_BT1, memory.to(dtype)), GENERATOR)
+        sequences = _sequences(answering.prompts, answering.tokens, self.skeleton.settings)
+        positions = sum(sequences.lengths)
+        slots_P1 = torch.empty(positions, 1, dtype=torch.bool)
+        inputs_PD = torch.empty(positions, dim, dtype=dtype).masked_scatter(slots_P1, memory.to(dtype))
         places_X = torch.empty(answering.answer_tokens, dtype=torch.long)
-        logits_XV: Tensor = self.skeleton.model.get_output_embeddings()(hidden_BTD.flatten(0, 1)[places_X])
-        return F.cross_entropy(logits_XV.float(), places_X, reduction="none").sum()
-
-    def _trunk(self, inputs_BTD: Tensor, adapter: str) -> Tensor:
-        count, width = inputs_BTD.shape[:2]
-        eager = self.skeleton.settings.attention == "eager"
-        mask_dtype = inputs_BTD.dtype if eager else torch.bool  # of padded texts, whose attention takes a mask
-        with use_adapter(self.layers, adapter):
-            output = self.skeleton.model.base_model(
-                inputs_embeds=inputs_BTD,
-                attention_mask=torch.empty(count, 1, width, width, dtype=mask_dtype),
-                position_ids=torch.empty(count, width, dtype=torch.long),
-                use_cache=False,
-            )
-        return output.last_hidden_state  # type: ignore[no-any-return]
+        with use_adapter(self.layers, GENERATOR):
+            return self.runner.losses(inputs_PD, sequences, places_X, places_X).sum()
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), use_adapter(self.layers, active_adapter(self.layers))
 
-    def _fuse_dropout(self) -> None:
-        for layer in self.layers:
-            dropouts: nn.ModuleDict = cast(Any, layer).lora_dropout
-            for name, dropout in dropouts.items():
-                if isinstance(dropout, nn.Dropout):
-                    dropouts[name] = _FusedDropout(dropout.p)
+
+@dataclass(frozen=True, eq=False)
+class _Sequences(Sequences):
+    """Where they are padded, with a mask that does not depend on values."""
+
+    mask_dtype: torch.dtype = torch.bool
+
+    @cached_property
+    def attention_NT(self) -> Tensor:
+        """The mask that transformers would make."""
+        count, width = len(self.lengths), max(self.lengths)
+        return torch.empty(count, 1, width, width, dtype=self.mask_dtype)
+
+
+def _sequences(count: int, length: int, settings: SkeletonSettings) -> Sequences:
+    mask_dtype = settings.dtype if settings.attention == "eager" else torch.bool
+    return _Sequences((length,) * count, torch.device("cpu"), mask_dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -79,14 +79,14 @@ class Answerer:
         rows = [row for one in documents for row in one.rows] if info.form == "memory" else []
         memory = self.corpus.memory(rows).to(self.backbone.device) if rows else None
         ask = self.backbone.prompts.ask
-        scored = [
+        prompts = [
             ask(one.question.question, each, answer=one.question.answers[0])
             for one, each in zip(asked, backgrounds, strict=True)
         ]
-        loss = self.backbone.answer_loss(scored, memory, adapter=reader)
-        prompts = [ask(one.question.question, each) for one, each in zip(asked, backgrounds, strict=True)]
         with self.meter.measure(f"answer:{name}", items=len(batch)):
-            texts = self.backbone.generate(prompts, memory, max_new_tokens=self.max_new_tokens, adapter=reader)
+            reading = self.backbone.reading(prompts, memory, max_new_tokens=self.max_new_tokens, adapter=reader)
+            texts = reading.answers()
+        loss = reading.answer_loss()  # goes on from what was just read, behind the clock
         return [
             asdict(self._judge(name, *parts, nll=nll, answer_tokens=count))
             for *parts, nll, count in zip(
@@ -113,7 +113,7 @@ class Answerer:
             words=len(normalize_answer(text).split()),
             nll=nll,
             answer_tokens=answer_tokens,
-            input_positions=int(self.backbone.prompts.encode([prompt]).attention.sum()),
+            input_positions=int(self.backbone.prompts.encode([replace(prompt, answer=None)]).attention.sum()),
             background_positions=self.backbone.prompts.background_positions(prompt.background),
             document_tokens=self.backbone.prompts.background_positions([document.content for document in documents]),
         )

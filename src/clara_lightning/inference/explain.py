@@ -185,7 +185,7 @@ def _answer_under(
         del backgrounds["another"]
     prompts = [backbone.prompts.ask(answer.question, given, answer=answer.text) for given in backgrounds.values()]
     memory = pipeline.store.memory([*others, *rows]).to(backbone.device)
-    scored = backbone.token_losses(prompts, memory)
+    scored = backbone.reading(prompts, memory).token_losses()
     tokens = tuple(str(backbone.tokenizer.decode([token])) for token in scored.ids_X[scored.rows_X == 0].tolist())
     return tokens, {
         name: tuple((-scored.losses_X[scored.rows_X == number]).tolist()) for number, name in enumerate(backgrounds)

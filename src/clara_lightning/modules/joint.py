@@ -18,6 +18,7 @@ from clara_lightning.corpus.candidates import (
     GivenCandidates,
     GoldDocuments,
     SearchedCandidates,
+    StoredPassages,
     check_given,
     check_search,
     other_candidates,
@@ -149,6 +150,7 @@ class JointRAGModule(ClaraModule):
         self.losses = ConditionLosses(("retrieved", *CONDITIONS))
         self._source: CandidateSource | None = None
         self._store: LatentStore | None = None
+        self._passages: StoredPassages | None = None
 
     @property
     def adapters(self) -> Sequence[str]:
@@ -208,6 +210,7 @@ class JointRAGModule(ClaraModule):
         """Open the store, and look through the questions: a mistake in the last one is found before the first step."""
         if self.store_path and self._store is None:
             self._store = LatentStore.open(self.store_path, setting="model.init_args.store")
+            self._passages = StoredPassages(self._store) if self.candidates == "given" else None
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(data, ExamplesDataModule):
             return  # a DataModule of the user's own
@@ -215,7 +218,8 @@ class JointRAGModule(ClaraModule):
             raise ClaraError("data.class_path must be clara_lightning.QADataModule for JointRAGModule")
         questions = [*data.train_rows, *data.val_rows]
         if self.candidates == "given":
-            check_given(questions, self._store, top_k=self.top_k)
+            check_given(questions, self._passages, top_k=self.top_k)
+            data.prepare = self._passages  # their memory is read ahead of the step
         elif self._store is not None:
             check_search(questions, self._store, num_candidates=self.num_candidates)
         self._look_for_gold(data)
@@ -246,7 +250,7 @@ class JointRAGModule(ClaraModule):
                 setting="model.init_args.store",
             )
         if self.candidates == "given":
-            self._source = GivenCandidates(self.backbone, store)
+            self._source = GivenCandidates(self.backbone, self._passages)
         elif store is not None:
             index = open_index(store, score=self.score)
             self._source = SearchedCandidates(store, index, num_candidates=self.num_candidates)
@@ -270,7 +274,7 @@ class JointRAGModule(ClaraModule):
         if (step := self.step_means.whole(batch_idx)) is not None:
             self.log("train/loss", step[0], batch_size=len(batch), prog_bar=True)
         self.scored = Scored(found.scores_BN.detach(), found.candidates.mask_BN, found.candidates.gold_BN)
-        for name, value in collapse_statistics(found.taken_BK).items():
+        for name, value in (collapse_statistics(found.taken_BK) if self.is_logged else {}).items():
             self.log(f"train/{name}", value, batch_size=len(batch))
         return loss
 
@@ -327,7 +331,8 @@ class JointRAGModule(ClaraModule):
         query = self.backbone.read([question.question for question in batch], adapter=QUERY_REASONER)
         candidates = self.source(batch, query)
         scores_BN = score(self.score, query.memory_NLD, candidates.memory_BNLD, query.weights_NL)
-        return Found(query, candidates, scores_BN, self.select(scores_BN, candidates.mask_BN))
+        selected = self.select(scores_BN, None if candidates.is_full else candidates.mask_BN)
+        return Found(query, candidates, scores_BN, selected)
 
     def _answer_losses(self, batch: list[Question], found: Found) -> Tensor:
         """Negative log-likelihood of each answer from what was taken ``(B,)``."""

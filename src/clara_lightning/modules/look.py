@@ -75,9 +75,7 @@ class LookInside(Callback):
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Log gradients and scores of a step that is logged."""
         logger = _logger(trainer)
-        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector, unseen by mypy
-        due = every and (trainer.global_step + 1) % every == 0
-        if not due or logger is None or not isinstance(pl_module, ClaraModule):
+        if logger is None or not isinstance(pl_module, ClaraModule) or not pl_module.is_logged:
             return
         for name in pl_module.trained:
             pl_module.log(f"train/grad_norm_{name}", gradient_norm(pl_module.backbone, name))

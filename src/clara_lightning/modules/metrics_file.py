@@ -44,8 +44,7 @@ class MetricsFile(Callback):
         """Write what a step of training logged."""
         done = trainer.global_step != self._last_step  # a batch that only accumulates gradients is no step
         self._last_step = trainer.global_step
-        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector, unseen by mypy
-        if done and every and trainer.global_step % every == 0:
+        if done and is_due(trainer, trainer.global_step):
             self._add(trainer, {name: float(value) for name, value in trainer.callback_metrics.items()}, "train/")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -80,6 +79,17 @@ class MetricsFile(Callback):
 
     def _path(self, trainer: Trainer) -> Path:
         return Path(trainer.default_root_dir) / self.name
+
+
+def is_due(trainer: Trainer, number: int) -> bool:
+    """Whether the figures of an optimizer step are logged.
+
+    Args:
+        trainer: runs it.
+        number: of the step in the run, from 1.
+    """
+    every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector, unseen by mypy
+    return bool(every) and number % every == 0
 
 
 def validated(trainer: Trainer) -> dict[str, float]:

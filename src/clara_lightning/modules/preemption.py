@@ -47,16 +47,17 @@ class Preemption(Callback):
         if trainer.global_step == self._last_step:
             return  # gradients of half a step cannot be saved
         self._last_step = trainer.global_step
-        asked = torch.tensor(self._received or 0, device=trainer.strategy.root_device)
+        asked = self._received or 0
         if trainer.world_size > 1:
-            asked = trainer.strategy.reduce(asked, reduce_op="max")
-        if not int(asked):
+            received = torch.tensor(asked, device=trainer.strategy.root_device)
+            asked = int(trainer.strategy.reduce(received, reduce_op="max"))
+        if not asked:
             return
         folder = getattr(trainer.checkpoint_callback, "dirpath", None) or trainer.default_root_dir
         path = Path(folder) / "last.ckpt"
         trainer.save_checkpoint(path)
         if trainer.is_global_zero:
-            name = signal.Signals(int(asked)).name
+            name = signal.Signals(asked).name
             log.info("%s: saved step %d in %s; --ckpt_path last goes on", name, trainer.global_step, path)
             self._put_back()
         raise SystemExit(128 + signal.SIGTERM)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from clara_lightning.data.loading import Batch
@@ -45,15 +46,17 @@ class StepMeans:
             self._sums = torch.zeros(len(sums), device=self.module.device)
         if first or not isinstance(batch, Batch):
             own = targets(batch.step) if isinstance(batch, Batch) else [count * parts for count in targets(batch)]
-            self._counts = trainer.strategy.reduce(torch.tensor(own, device=self.module.device), reduce_op="sum")
+            counts = move_data_to_device(torch.tensor(own), self.module.device)  # does not wait for the device
+            self._counts = trainer.strategy.reduce(counts, reduce_op="sum")
         self._sums += torch.stack([total.detach().float() for total in sums])
         shares = self._counts / (parts * trainer.world_size)
         return [total / share for total, share in zip(sums, shares, strict=True)]
 
     def whole(self, batch_idx: int) -> Tensor | None:
-        """The means over the step and all processes, after its last batch; ``None`` before."""
+        """The means over a step that is logged and all processes, on the CPU, after its last batch; else ``None``."""
         trainer = self.module.trainer
-        if (batch_idx + 1) % trainer.accumulate_grad_batches and not trainer.is_last_batch:
+        ends = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
+        if not ends or not self.module.is_logged:
             return None
         sums: Tensor = trainer.strategy.reduce(self._sums.clone(), reduce_op="sum")
-        return sums / self._counts
+        return (sums / self._counts).cpu()

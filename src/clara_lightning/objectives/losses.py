@@ -1,11 +1,12 @@
 """Losses and what they say about a memory.
 
-Shapes: B documents or questions, N documents that a question is scored with, D hidden size.
+Shapes: B documents or questions, N documents that a question is scored with, D hidden size, X tokens, V vocabulary.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -99,3 +100,55 @@ def info_nce(scores_BN: Tensor, gold_BN: Tensor, mask_BN: Tensor | None = None, 
     others_B1 = logits_BN.masked_fill(gold_BN | ~mask_BN, least).logsumexp(dim=-1, keepdim=True)
     losses_BN = functional.softplus(others_B1 - logits_BN)
     return losses_BN.masked_fill(~gold_BN, 0.0).sum(dim=-1) / gold_BN.sum(dim=-1)
+
+
+def head_cross_entropy(hidden_XD: Tensor, weight_VD: Tensor, bias_V: Tensor | None, ids_X: Tensor) -> Tensor:
+    """Negative log-likelihood of each token under a frozen output layer; only a part of the logits lives at a time.
+
+    As ``cross_entropy(linear(hidden, weight, bias).float(), ids, reduction="none")``. The gradient of the hidden
+    states is made in the forward pass, while the logits of a part are there; it is kept, ``(X, D)``, instead of them.
+
+    Args:
+        hidden_XD: last hidden states.
+        weight_VD: of the output layer, which gets no gradient.
+        bias_V: the same.
+        ids_X: the tokens.
+
+    Returns:
+        ``(X,)`` nats, in fp32 or wider.
+
+    Raises:
+        ValueError: the output layer is to be trained.
+    """
+    if weight_VD.requires_grad or (bias_V is not None and bias_V.requires_grad):
+        raise ValueError("head_cross_entropy is for a frozen output layer")
+    losses_X: Tensor = _HeadCrossEntropy.apply(hidden_XD, weight_VD, bias_V, ids_X)  # type: ignore[no-untyped-call]
+    return losses_X
+
+
+_PART = 256  # rows of logits at once: 50 MB in fp32 at 49,152 tokens
+
+
+class _HeadCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden_XD: Tensor, weight_VD: Tensor, bias_V: Tensor | None, ids_X: Tensor) -> Tensor:
+        wide = torch.promote_types(hidden_XD.dtype, torch.float32)
+        losses_X = hidden_XD.new_empty(ids_X.shape, dtype=wide)
+        wants_grad = ctx.needs_input_grad[0]
+        grad_XD = torch.empty_like(hidden_XD) if wants_grad else None
+        for start in range(0, len(ids_X), _PART):
+            part = slice(start, start + _PART)
+            logits_YV = functional.linear(hidden_XD[part], weight_VD, bias_V)
+            log_share_YV = functional.log_softmax(logits_YV, dim=-1, dtype=wide)
+            losses_X[part] = functional.nll_loss(log_share_YV, ids_X[part], reduction="none")
+            if grad_XD is not None:
+                share_YV = log_share_YV.exp_()
+                share_YV[torch.arange(len(share_YV), device=ids_X.device), ids_X[part]] -= 1.0
+                grad_XD[part] = share_YV.to(weight_VD.dtype) @ weight_VD
+        ctx.save_for_backward(grad_XD)
+        return losses_X
+
+    @staticmethod
+    def backward(ctx: Any, grad_X: Tensor) -> Any:
+        (grad_XD,) = ctx.saved_tensors
+        return (grad_XD * grad_X.unsqueeze(-1)).to(grad_XD.dtype), None, None, None

@@ -1,0 +1,182 @@
+"""Runs a causal LM over sequences that stand one behind the other.
+
+Shapes: P positions of all sequences, N sequences, T positions of the longest, X chosen positions, D hidden size,
+V vocabulary.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from clara_lightning.backbone.packing import ATTENTION, Sequences
+from clara_lightning.objectives.losses import head_cross_entropy
+
+log = logging.getLogger(__name__)
+
+_WINDOWS = ("sliding_window", "attention_chunk_size")  # of a configuration: positions that a token sees at most
+_TRIAL = (5, 3)  # lengths of the sequences that packing is tried with
+
+
+class Runner:
+    """One causal LM, run on packed sequences where it can be and on padded ones elsewhere.
+
+    Both are found out with the first call, on a few tokens: whether packed sequences give what each gives alone, and
+    whether the logits are what the output layer makes of the last hidden states, with nothing done to either
+    (scaling, soft caps). Where not, the model's own forward runs, whatever its family does in it.
+
+    Args:
+        model: the causal LM, with its adapters. Its attention implementation becomes one that knows sequences.
+        has_values: whether outcomes can be compared; of a model without values it is only seen what runs.
+    """
+
+    def __init__(self, model: PreTrainedModel, *, has_values: bool = True) -> None:
+        self.model = model
+        self._has_values = has_values
+        self._window = _window(model.config)
+        self._packs = could_pack(model)
+        self._plain_head = type(model.get_output_embeddings()) is nn.Linear
+        self._tried = False
+        if self._packs:
+            model.set_attn_implementation(ATTENTION)
+
+    def hidden(self, inputs_PD: Tensor, sequences: Sequences) -> Tensor:
+        """Last hidden states ``(P, D)`` of the LM without its head, from input embeddings ``(P, D)``."""
+        return self._hidden(inputs_PD, sequences, packed=self.packs(sequences))
+
+    def logits(self, inputs_PD: Tensor, sequences: Sequences, places_X: Tensor) -> Tensor:
+        """Logits ``(X, V)`` of some positions, by the model's own forward; the others are taken out before its head."""
+        packed = self.packs(sequences)
+        with only_at(self.model, places_X if packed else sequences.padded_P[places_X]):
+            return cast(Tensor, self._run(self.model, inputs_PD, sequences, packed=packed).logits[0])
+
+    def losses(self, inputs_PD: Tensor, sequences: Sequences, places_X: Tensor, ids_X: Tensor) -> Tensor:
+        """Negative log-likelihood ``(X,)`` in nats, float32, of the tokens ``ids_X`` that follow the positions."""
+        self.try_out()
+        if not self._plain_head:
+            logits_XV = self.logits(inputs_PD, sequences, places_X)
+            return nn.functional.cross_entropy(logits_XV.float(), ids_X, reduction="none")
+        hidden_PD = self._hidden(inputs_PD, sequences, packed=self.packs(sequences))
+        head = cast(nn.Linear, self.model.get_output_embeddings())
+        return head_cross_entropy(hidden_PD[places_X], head.weight, head.bias, ids_X)
+
+    def packs(self, sequences: Sequences) -> bool:
+        """Whether these sequences are run without padding."""
+        self.try_out()
+        packing = self._packs and self.model.config._attn_implementation == ATTENTION  # the caller may change it
+        return packing and max(sequences.lengths) <= self._window
+
+    def _hidden(self, inputs_PD: Tensor, sequences: Sequences, *, packed: bool) -> Tensor:
+        hidden_BTD: Tensor = self._run(self.model.base_model, inputs_PD, sequences, packed=packed).last_hidden_state
+        return hidden_BTD.flatten(0, 1) if packed else hidden_BTD.flatten(0, 1)[sequences.padded_P]
+
+    def _run(self, module: nn.Module, inputs_PD: Tensor, sequences: Sequences, *, packed: bool) -> Any:
+        if packed:
+            # A mask of four dimensions is handed on as it is: none is made, and the attention does not look at it.
+            return module(
+                inputs_embeds=inputs_PD[None],
+                attention_mask=inputs_PD.new_zeros(1, 1, 1, 1),
+                position_ids=sequences.positions_P[None],
+                use_cache=False,
+                sequences=sequences,
+            )
+        attention_NT = sequences.attention_NT
+        options = {"position_ids": sequences.places_NT} if takes_positions(module) else {}
+        return module(inputs_embeds=sequences.pad(inputs_PD), attention_mask=attention_NT, use_cache=False, **options)
+
+    @torch.no_grad()
+    def try_out(self) -> None:
+        """Compare the short cuts with the model's own way, once; every call does this first."""
+        if self._tried:
+            return
+        self._tried = True
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            self._packs = self._packs and self._packing_is_exact()
+            self._plain_head = self._plain_head and (not self._has_values or self._head_is_plain())
+        finally:
+            self.model.train(was_training)
+
+    def _packing_is_exact(self) -> bool:
+        both = self._trial_inputs(_TRIAL)
+        try:
+            packed_PD = self._hidden(*both, packed=True)
+        except Exception as error:  # a family's forward may refuse in any way what it does not know
+            log.debug("sequences are padded: %s", error)
+            return False
+        if not self._has_values:
+            return True
+        alone = [
+            self._hidden(part, Sequences((len(part),), part.device), packed=False) for part in both[0].split(_TRIAL)
+        ]
+        return _alike(packed_PD, torch.cat(alone))
+
+    def _head_is_plain(self) -> bool:
+        """Whether the head gets the trunk's last hidden states, and its output is handed on, whatever stands in it."""
+        inputs_PD, sequences = self._trial_inputs((sum(_TRIAL),))
+        seen: list[Tensor] = []
+
+        def watch(_: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            seen.extend((arguments[0], torch.linspace(-1e3, 1e3, output.numel()).view_as(output).to(output)))
+            return seen[1]
+
+        hook = cast(nn.Module, self.model.get_output_embeddings()).register_forward_hook(watch)
+        try:
+            logits_1PV = self._run(self.model, inputs_PD, sequences, packed=False).logits
+        finally:
+            hook.remove()
+        own_PD = self._hidden(inputs_PD, sequences, packed=False)
+        return torch.equal(logits_1PV.float(), seen[1].float()) and _alike(seen[0].flatten(0, 1), own_PD)
+
+    def _trial_inputs(self, lengths: tuple[int, ...]) -> tuple[Tensor, Sequences]:
+        """Some embeddings, none twice."""
+        embedding = cast(nn.Embedding, self.model.get_input_embeddings())
+        ids_P = torch.arange(sum(lengths), device=self.model.device) % embedding.weight.shape[0]
+        return embedding(ids_P), Sequences(lengths, self.model.device)
+
+
+def could_pack(model: PreTrainedModel) -> bool:
+    """Whether the configuration allows it: torch's attention, positions that are told, and no state beside them."""
+    stateless = not getattr(model, "_is_stateful", False)
+    return stateless and model.config._attn_implementation == "sdpa" and takes_positions(model.base_model)
+
+
+def _window(config: Any) -> float:
+    """Positions that a token sees at most in some layer; infinite where it sees all."""
+    text = config.get_text_config()
+    sizes = [getattr(text, name, None) for name in _WINDOWS]
+    return min((size for size in sizes if isinstance(size, int)), default=float("inf"))
+
+
+@contextmanager
+def only_at(model: PreTrainedModel, places_X: Tensor) -> Iterator[None]:
+    """Scope in which the model's head runs at some positions of the flattened batch: logits are ``(1, X, V)``."""
+
+    def choose(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (arguments[0].flatten(0, 1)[places_X][None],)
+
+    hook = cast(nn.Module, model.get_output_embeddings()).register_forward_pre_hook(choose)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def takes_positions(module: nn.Module) -> bool:
+    """Whether the module's forward is told positions."""
+    return "position_ids" in inspect.signature(module.forward).parameters
+
+
+def _alike(found: Tensor, wanted: Tensor) -> bool:
+    """Equal but for rounding; what is wrong with a short cut is wrong at large."""
+    tolerance = 0.02 if wanted.element_size() < 4 else 1e-3
+    found, wanted = found.float(), wanted.float()
+    return bool((found - wanted).norm() <= tolerance * wanted.norm())
