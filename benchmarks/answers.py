@@ -58,10 +58,15 @@ class Reader:
     plain: str = TEXT
 
     def passes(self, tokens: int) -> list[Pass]:
-        """What cannot be left out of an answer; reading n tokens on takes what reading n - 1 more takes."""
-        lengths = self.backbone.prompts.encode(self.prompts).attention.sum(1).tolist()
+        """What cannot be left out of answers: all but the words that every prompt begins with.
+
+        Writing n tokens takes what reading n - 1 more takes.
+        """
+        encoder = self.backbone.prompts
+        lengths = [length + tokens - 1 for length in encoder.encode(self.prompts).attention.sum(1).tolist()]
         reading = [DOCUMENT_TOKENS + MEMORY_TOKENS] * self.documents
-        return [Pass([length + tokens - 1 for length in lengths], head=tokens * len(lengths)), Pass(reading)]
+        known = len(encoder.prefix(self.prompts))
+        return [Pass(lengths, known=known, head=tokens * len(lengths)), Pass(reading)]
 
 
 def answer_rows(bench: Bench) -> list[Row]:

@@ -161,8 +161,8 @@ def reading(key: str, title: str, examples: Sequence[ReadingExample]) -> Work:
 
 
 def _read(encoder: PromptEncoder, texts: Sequence[str]) -> list[int]:
-    """Tokens of texts with memory tokens behind them."""
-    counts = token_counts(texts, encoder.tokenizer, limit=encoder.text_tokens)
+    """Tokens of texts with memory tokens behind them; a text that occurs twice has to be read once."""
+    counts = token_counts(list(dict.fromkeys(texts)), encoder.tokenizer, limit=encoder.text_tokens)
     return [count + encoder.memory_tokens for count in counts]
 
 
