@@ -58,13 +58,18 @@ class Reader:
     plain: str = TEXT
 
     def passes(self, tokens: int) -> list[Pass]:
-        """What cannot be left out of an answer; reading n tokens on takes what reading n - 1 more takes."""
-        lengths = self.backbone.prompts.encode(self.prompts).attention.sum(1).tolist()
+        """What cannot be left out of answers: all but the words that every prompt begins with.
+
+        Writing n tokens takes what reading n - 1 more takes.
+        """
+        encoder = self.backbone.prompts
+        lengths = [length + tokens - 1 for length in encoder.encode(self.prompts).attention.sum(1).tolist()]
         reading = [DOCUMENT_TOKENS + MEMORY_TOKENS] * self.documents
-        return [Pass([length + tokens - 1 for length in lengths], head=tokens * len(lengths)), Pass(reading)]
+        known = len(encoder.prefix(self.prompts))
+        return [Pass(lengths, known=known, head=tokens * len(lengths)), Pass(reading)]
 
 
-def answer_rows(bench: Bench) -> Iterator[Row]:
+def answer_rows(bench: Bench) -> list[Row]:
     """Rows e (whole answers) and f (their first token) for each reader and batch."""
     ours, plain = (bench.prepared.open_way(name, bench.device) for name in (OURS, PLAIN))
     assert isinstance(ours, Ours) and isinstance(plain, Plain)
@@ -74,11 +79,13 @@ def answer_rows(bench: Bench) -> Iterator[Row]:
     with torch.inference_mode(), mock.patch.object(PromptEncoder, "stop_ids", []):
         backbones = _backbones(ours.backbone.eval(), texts, bench)
         stores = {rate: _store(backbone, texts, bench) for rate, backbone in backbones.items()}
+        rows: list[Row] = []
         for size in BATCHES[: 1 if bench.quick else None]:
             some = texts[: size * NUM_DOCUMENTS]
             readers = [_stored(rate, backbones[rate], stores[rate], some) for rate in backbones]
             readers += [_on_the_spot(ours.backbone, some), _text(ours.backbone, some)]
-            yield from _measured(readers, _plain_answers(plain, some), size, bench)
+            rows += _measured(readers, _plain_answers(plain, some), size, bench)
+    return rows
 
 
 def _measured(

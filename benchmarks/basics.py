@@ -44,4 +44,4 @@ def trunk(bench: Bench) -> Comparison:
     dtypes: tuple[DtypeName, ...] = ("float32", "bfloat16")
     turns = take_turns({dtype: forward(dtype) for dtype in dtypes}, rounds=bench.rounds_of("t"), device=bench.device)
     title = f"Trunk forward, {NUM_TEXTS} x {DOCUMENT_TOKENS} tokens"
-    return Comparison("t", title, turns.seconds, tokens=NUM_TEXTS * DOCUMENT_TOKENS)
+    return Comparison("t", title, turns.seconds, dict.fromkeys(dtypes, NUM_TEXTS * DOCUMENT_TOKENS))

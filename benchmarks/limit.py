@@ -32,18 +32,25 @@ class Pass(NamedTuple):
 
     Attributes:
         lengths: real tokens of each text, memory tokens among them.
+        known: first tokens of each text that were read before, and only have to be attended to.
         head: positions at which the LM head runs, over all texts.
         trained: whether a gradient goes back.
     """
 
     lengths: Sequence[int]
+    known: int = 0
     head: int = 0
     trained: bool = False
 
     @property
     def tokens(self) -> int:
-        """Tokens of all texts."""
-        return sum(self.lengths)
+        """Tokens that have to be read."""
+        return sum(self.lengths) - self.known * len(self.lengths)
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of such a token with itself or one before it."""
+        return sum(_pairs(length) - _pairs(self.known) for length in self.lengths)
 
 
 @dataclass(frozen=True)
@@ -94,9 +101,12 @@ class Layers:
         return sum(self._flops(part) for part in passes)
 
     def _flops(self, part: Pass) -> int:
-        pairs = sum(length * (length + 1) // 2 for length in part.lengths)
         linear, lora = part.tokens * self.linear, part.tokens * self.lora
-        attention, head = pairs * self.attention, part.head * self.head
+        attention, head = part.pairs * self.attention, part.head * self.head
         if not part.trained:
             return linear + lora + attention + head
         return 2 * linear + 3 * lora + 3 * attention + 2 * head
+
+
+def _pairs(length: int) -> int:
+    return length * (length + 1) // 2

@@ -61,13 +61,12 @@ def measure(work: Work, bench: Bench) -> Row:
     backbone = ours.backbone
     dtype = backbone.causal_lm.dtype
     turns = take_turns(variants, rounds=bench.rounds_of(work.key), device=bench.device, dtype=dtype)
-    passes = work.passes(backbone.prompts)
     row = Row(
         work.key,
         work.title,
         turns.seconds,
-        tokens=sum(part.tokens for part in passes),
-        flops=Layers.of_config(backbone.causal_lm.config, rank=LORA.rank).flops(passes),
+        tokens=work.tokens(backbone.prompts),
+        flops=Layers.of_config(backbone.causal_lm.config, rank=LORA.rank).flops(work.passes(backbone.prompts)),
         rate=turns.rate,
         difference=difference(turns.first[OURS], turns.first[PLAIN]),
     )

@@ -78,7 +78,13 @@ class Prepared:
 
 
 def new_backbone(
-    name: str, texts: Sequence[str], questions: Sequence[str], *, device: torch.device, memory_tokens: int
+    name: str,
+    texts: Sequence[str],
+    questions: Sequence[str],
+    *,
+    device: torch.device,
+    memory_tokens: int = MEMORY_TOKENS,
+    document_tokens: int = DOCUMENT_TOKENS,
 ) -> ClaraBackbone:
     """A backbone with calibrated memory and adapters that change what it does."""
     model, tokenizer = load_pretrained(BackboneConfig(name=name))
@@ -86,7 +92,7 @@ def new_backbone(
     backbone = ClaraBackbone(
         model,
         tokenizer,
-        memory=MemoryConfig(tokens=memory_tokens, document_tokens=DOCUMENT_TOKENS),
+        memory=MemoryConfig(tokens=memory_tokens, document_tokens=document_tokens),
         lora=LORA,
         prompt=PromptTemplate(),
         adapters=ADAPTERS,
@@ -109,7 +115,6 @@ def prepare(
     candidates: Sequence[Document],
     questions: Sequence[str],
     device: torch.device,
-    memory_tokens: int = MEMORY_TOKENS,
 ) -> Prepared:
     """Make adapters, and a store of the candidates.
 
@@ -120,10 +125,9 @@ def prepare(
         candidates: documents of the store.
         questions: whose words count as frequent.
         device: where to compute.
-        memory_tokens: l.
     """
     texts = [document.content for document in documents]
-    backbone = new_backbone(name, texts, questions, device=device, memory_tokens=memory_tokens)
+    backbone = new_backbone(name, texts, questions, device=device)
     save_adapters(
         backbone,
         folder / "adapters",

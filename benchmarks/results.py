@@ -69,13 +69,13 @@ class Comparison:
         key: names it on the command line.
         title: what was done.
         seconds: of each variant, in every round.
-        tokens: that each reads; 0 where none are.
+        tokens: that each reads; empty where none are.
     """
 
     key: str
     title: str
     seconds: dict[str, list[float]]
-    tokens: int = 0
+    tokens: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass

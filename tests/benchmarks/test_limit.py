@@ -65,4 +65,5 @@ def test_a_limit_grows_with_what_is_done(tiny_model: Callable[..., PreTrainedMod
 
     assert answered - read == 2 * layers.head
     assert layers.flops([Pass([12])]) > read  # longer texts attend to more
+    assert layers.flops([Pass([8, 8], known=3)]) == layers.flops([Pass([8, 8])]) - layers.flops([Pass([3, 3])])
     assert 2 * read < layers.flops([Pass([8, 4], trained=True)]) < 3 * read
