@@ -421,13 +421,19 @@ class ClaraBackbone(nn.Module):
     def token_losses(
         self, prompts: Sequence[Prompt], memory: Tensor | None = None, *, adapter: str | None = GENERATOR
     ) -> TokenLosses:
-        """As :meth:`answer_loss`, token by token; the LM head runs at answer positions alone."""
+        """As :meth:`answer_loss`, token by token; the LM head runs at answer positions alone.
+
+        The tokens that all prompts begin with are read once.
+        """
         batch = self.prompts.encode(prompts)
+        shared = len(self.prompts.prefix(prompts)) if len(prompts) > 1 else 0
         real_BT = batch.attention.bool()
+        real_BT[1:, :shared] = False
         labels_P = nn.functional.pad(batch.labels[:, 1:], (0, 1), value=IGNORED)[real_BT]  # what each position predicts
         places_X = (labels_P != IGNORED).nonzero()[:, 0]
         rows_X = real_BT.nonzero()[:, 0][places_X].to(self.device)
-        ids_X, sequences = labels_P[places_X].to(self.device), Sequences.of(batch.attention, self.device)
+        ids_X = labels_P[places_X].to(self.device)
+        sequences = Sequences(tuple(real_BT.sum(1).tolist()), self.device, shared)
         inputs_PD = self._splice(batch.ids[real_BT], batch.slots[real_BT], memory)
         with self.use_adapter(adapter):
             losses_X = self._runner.losses(inputs_PD, sequences, places_X.to(self.device), ids_X)

@@ -30,20 +30,19 @@ _KNOWN = {"position_ids", "use_cache", "past_key_values", "output_attentions", "
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """Lengths of the sequences that stand behind each other, none of them 0, and where their positions are.
+    """Sequences that stand behind each other, none of them empty, and where their positions are.
+
+    All may begin with the same tokens: then these stand once, in the first sequence, and the others follow on them.
 
     Args:
-        lengths: in tokens.
+        lengths: tokens of each sequence; of all but the first, those behind the shared ones.
         device: of the indices.
+        shared: first tokens of the first sequence that the others begin with too.
     """
 
     lengths: tuple[int, ...]
     device: torch.device
-
-    @classmethod
-    def of(cls, attention_NT: Tensor, device: torch.device) -> Sequences:
-        """The rows of a batch that is padded on the right, with 1 where there is a token."""
-        return cls(tuple(attention_NT.sum(1).tolist()), device)
+    shared: int = 0
 
     @cached_property
     def bounds(self) -> list[tuple[int, int]]:
@@ -51,27 +50,36 @@ class Sequences:
         return [(end - length, end) for end, length in zip(accumulate(self.lengths), self.lengths, strict=True)]
 
     @cached_property
+    def whole(self) -> Sequences:
+        """The same sequences with the shared tokens written out in each."""
+        first, *others = self.lengths
+        return Sequences((first, *(length + self.shared for length in others)), self.device)
+
+    @cached_property
     def positions_P(self) -> Tensor:
         """Place of each token in its sequence."""
-        return torch.cat([torch.arange(length) for length in self.lengths]).to(self.device)
+        first, *others = self.lengths
+        places = [torch.arange(first), *(torch.arange(length) + self.shared for length in others)]
+        return torch.cat(places).to(self.device)
 
     @cached_property
     def padded_P(self) -> Tensor:
-        """Place of each token in the flattened batch that is padded on the right."""
-        width = max(self.lengths)
-        return torch.cat([torch.arange(n) + row * width for row, n in enumerate(self.lengths)]).to(self.device)
+        """Place of each token in the flattened batch of whole sequences that is padded on the right."""
+        width = max(self.whole.lengths)
+        starts = torch.cat([torch.full((length,), row * width) for row, length in enumerate(self.lengths)])
+        return starts.to(self.device) + self.positions_P
 
     @cached_property
     def places_NT(self) -> Tensor:
         """Place of each position of the padded batch in its sequence; padding repeats the last one."""
-        last_N1 = torch.tensor(self.lengths).unsqueeze(1) - 1
-        return torch.arange(max(self.lengths)).minimum(last_N1).to(self.device)
+        last_N1 = torch.tensor(self.whole.lengths).unsqueeze(1) - 1
+        return torch.arange(max(self.whole.lengths)).minimum(last_N1).to(self.device)
 
     @cached_property
     def attention_NT(self) -> Tensor:
         """1 where the padded batch holds a token, else 0."""
-        ends_N1 = torch.tensor(self.lengths).unsqueeze(1)
-        return (torch.arange(max(self.lengths)) < ends_N1).long().to(self.device)
+        ends_N1 = torch.tensor(self.whole.lengths).unsqueeze(1)
+        return (torch.arange(max(self.whole.lengths)) < ends_N1).long().to(self.device)
 
     @cached_property
     def _masks(self) -> dict[tuple[int, int], Tensor]:
@@ -85,10 +93,14 @@ class Sequences:
         return self._masks[queries, before]
 
     def pad(self, x_P: Tensor) -> Tensor:
-        """``(P, ...)`` as the batch ``(N, T, ...)`` with zeros behind the shorter sequences."""
-        shape = (len(self.lengths) * max(self.lengths), *x_P.shape[1:])
-        filled = x_P.new_zeros(shape).index_copy(0, self.padded_P, x_P)
-        return filled.view(len(self.lengths), -1, *x_P.shape[1:])
+        """``(P, ...)`` as the batch ``(N, T, ...)`` of whole sequences with zeros behind the shorter ones."""
+        count, width = len(self.lengths), max(self.whole.lengths)
+        filled = x_P.new_zeros(count * width, *x_P.shape[1:]).index_copy(0, self.padded_P, x_P)
+        filled = filled.view(count, width, *x_P.shape[1:])
+        if not self.shared:
+            return filled
+        written_out = x_P[: self.shared].expand(count, *x_P[: self.shared].shape)
+        return torch.cat([written_out, filled[:, self.shared :]], dim=1)
 
 
 def packed_attention(
@@ -170,8 +182,8 @@ class _BlockAttention(torch.autograd.Function):
             grad_GXE = grad_PGRE[block.queries].permute(1, 2, 0, 3).flatten(1, 2)
             weights_grad_GXT = grad_GXE @ block.value_GTE.mT
             scores_grad_GXT = torch.ops.aten._softmax_backward_data(weights_grad_GXT, weights_GXT, -1, query.dtype)
-            value_grad_GPE[:, block.keys] += weights_GXT.mT @ grad_GXE
-            key_grad_GPE[:, block.keys] += scores_grad_GXT.mT @ block.query_GXE
+            block.add(value_grad_GPE, weights_GXT.mT @ grad_GXE)
+            block.add(key_grad_GPE, scores_grad_GXT.mT @ block.query_GXE)
             block.put(query_grad_PGRE, (scores_grad_GXT @ block.key_GTE).mul_(ctx.scale))
         query_grad = query_grad_PGRE.flatten(1, 2)[None].transpose(1, 2)
         gradients = (key_grad_GPE.mul_(ctx.scale).to(key.dtype)[None], value_grad_GPE.to(value.dtype)[None])
@@ -179,9 +191,13 @@ class _BlockAttention(torch.autograd.Function):
 
 
 class _Block(NamedTuple):
-    """Some queries of a sequence, X over the heads of one key, with the keys and values that they see."""
+    """Some queries of a sequence, X over the heads of one key, with the keys and values that they see.
+
+    Those of the shared positions come first; ``keys`` are the positions of the others.
+    """
 
     queries: slice
+    shared: int
     keys: slice
     query_GXE: Tensor
     key_GTE: Tensor
@@ -199,21 +215,28 @@ class _Block(NamedTuple):
         """Write what belongs to the queries to their places."""
         out_PGRE[self.queries] = block_GXE.unflatten(1, (-1, len(self.mask_QT))).permute(2, 0, 1, 3)
 
+    def add(self, total_GPE: Tensor, part_GTE: Tensor) -> None:
+        """Add what belongs to the keys at their places."""
+        total_GPE[:, : self.shared] += part_GTE[:, : self.shared]
+        total_GPE[:, self.keys] += part_GTE[:, self.shared :]
+
 
 def _blocks(query: Tensor, key: Tensor, value: Tensor, sequences: Sequences) -> Iterator[_Block]:
     query_GRPE = query[0].unflatten(0, (key.shape[1], -1))
-    for start, end in sequences.bounds:
-        key_GTE, value_GTE = (x[0, :, start:end].contiguous() for x in (key, value))
+    for number, (start, end) in enumerate(sequences.bounds):
+        shared = sequences.shared if number else 0
+        key_GTE, value_GTE = (torch.cat([x[0, :, :shared], x[0, :, start:end]], dim=1) for x in (key, value))
         for first in range(start, end, _QUERIES):
             last = min(first + _QUERIES, end)
-            seen = slice(0, last - start)
+            seen = slice(0, shared + last - start)
             yield _Block(
                 slice(first, last),
+                shared,
                 slice(start, last),
                 query_GRPE[:, :, first:last].flatten(1, 2),
                 key_GTE[:, seen],
                 value_GTE[:, seen],
-                sequences.causal(last - first, first - start),
+                sequences.causal(last - first, shared + first - start),
             )
 
 
