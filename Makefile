@@ -30,7 +30,7 @@ lint: $(STAMP)  ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(STAMP)  ## mypy --strict on src
+types: $(STAMP)  ## mypy --strict on src and benchmarks
 	$(BIN)/mypy
 
 bench: $(STAMP)  ## speed, as ratios measured side by side

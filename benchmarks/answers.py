@@ -17,7 +17,6 @@ import torch
 
 from benchmarks.limit import Layers, Pass
 from benchmarks.measure import Bench
-from benchmarks.ours import Ours
 from benchmarks.plain import Plain
 from benchmarks.prepare import LORA, new_backbone, write_store
 from benchmarks.results import Row
@@ -71,8 +70,7 @@ class Reader:
 
 def answer_rows(bench: Bench) -> list[Row]:
     """Rows e (whole answers) and f (their first token) for each reader and batch."""
-    ours, plain = (bench.prepared.open_way(name, bench.device) for name in (OURS, PLAIN))
-    assert isinstance(ours, Ours) and isinstance(plain, Plain)
+    ours, plain = bench.prepared.open_ours(bench.device), bench.prepared.open_plain(bench.device)
     ours.train_only(())
     plain.lm.eval()
     texts = bench.texts.long(NUM_QUESTIONS * NUM_DOCUMENTS)

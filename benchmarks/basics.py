@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -37,7 +38,8 @@ def trunk(bench: Bench) -> Comparison:
     draw = torch.Generator().manual_seed(0)
 
     def forward(dtype: DtypeName) -> Callable[[], object]:
-        model = load_pretrained(BackboneConfig(name=bench.name, dtype=dtype))[0].to(bench.device).eval()
+        model: Any = load_pretrained(BackboneConfig(name=bench.name, dtype=dtype))[0]
+        model.to(bench.device).eval()
         ids = torch.randint(model.config.vocab_size, (NUM_TEXTS, DOCUMENT_TOKENS), generator=draw).to(bench.device)
         return torch.inference_mode()(lambda: model.base_model(input_ids=ids, use_cache=False))
 

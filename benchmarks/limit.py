@@ -19,9 +19,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
+from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from clara_lightning.backbone.adapters import linear_layers
@@ -77,8 +78,8 @@ class Layers:
             model: the causal LM; only shapes are looked at, so it may have no values (device ``meta``).
             rank: of the adapters, which every linear layer of the trunk carries.
         """
-        shapes = [tuple(model.get_submodule(name).weight.shape) for name in linear_layers(model)]
-        head = model.get_output_embeddings().weight.shape
+        shapes = [model.get_parameter(f"{name}.weight").shape for name in linear_layers(model)]
+        head = cast(nn.Linear, model.get_output_embeddings()).weight.shape
         config = model.config.get_text_config()
         heads = config.num_attention_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // heads

@@ -54,10 +54,10 @@ class Bench:
 
 def measure(work: Work, bench: Bench) -> Row:
     """Measure a row."""
-    ours, plain = (bench.prepared.open_way(name, bench.device) for name in (OURS, PLAIN))
+    ours, plain = bench.prepared.open_ours(bench.device), bench.prepared.open_plain(bench.device)
     variants: dict[str, Callable[[], object]] = {OURS: work.begin(ours), PLAIN: work.begin(plain)}
     if work.key == "a" and not bench.quick:
-        variants[WITH_DROPOUT] = work.begin(bench.prepared.open_way(OURS, bench.device, dropout=DROPOUT))
+        variants[WITH_DROPOUT] = work.begin(bench.prepared.open_ours(bench.device, dropout=DROPOUT))
     backbone = ours.backbone
     dtype = backbone.causal_lm.dtype
     turns = take_turns(variants, rounds=bench.rounds_of(work.key), device=bench.device, dtype=dtype)

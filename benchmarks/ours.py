@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,11 @@ class Ours:
     def __init__(self, backbone: ClaraBackbone, store: LatentStore | None = None) -> None:
         self.backbone = backbone
         self.candidates = GivenCandidates(backbone, None if store is None else StoredPassages(store))
+
+    @property
+    def vocabulary(self) -> int:
+        """Rows of the LM head."""
+        return len(cast(nn.Linear, self.backbone.causal_lm.get_output_embeddings()).weight)
 
     def train_only(self, names: Sequence[str]) -> None:
         """Let exactly these adapters, with their memory tokens, take gradients."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from peft import PeftModel
@@ -52,6 +52,18 @@ class Read(NamedTuple):
 
 class MemoryTokens(nn.Module):
     """Memory tokens of one adapter with anchors and calibration, as an adapter folder holds them."""
+
+    tokens_LD: Tensor
+    gain_D: Tensor
+    bias_D: Tensor
+    scale: Tensor
+    centre_D: Tensor
+    hidden_mean_D: Tensor
+    hidden_std_D: Tensor
+    document_frequency_V: Tensor
+    question_frequency_V: Tensor
+    num_documents: Tensor
+    num_questions: Tensor
 
     def __init__(self, tensors: dict[str, Tensor]) -> None:
         super().__init__()
@@ -112,11 +124,16 @@ class Plain:
             {name: MemoryTokens(_of(tensors, name)) for name in folder.adapters if name != GENERATOR}
         )
         self.heads.to(model.device)
-        self.embeddings = model.get_input_embeddings()
+        self.embeddings = cast(nn.Embedding, model.get_input_embeddings())
         model.generation_config = GenerationConfig()  # what the weights come with would end answers early
         self.names: tuple[str, ...] = ()
 
     # --- training --------------------------------------------------------------------------------------------------
+
+    @property
+    def vocabulary(self) -> int:
+        """Rows of the LM head."""
+        return len(cast(nn.Linear, cast(PreTrainedModel, self.lm.get_base_model()).get_output_embeddings()).weight)
 
     def train_only(self, names: Sequence[str]) -> None:
         """Let exactly these adapters, with their memory tokens, take gradients."""
@@ -167,13 +184,16 @@ class Plain:
             labels=batch.labels.to(device),
             use_cache=False,
         )
-        return output.loss
+        return cast(Tensor, output.loss)
 
     def splice(self, ids_BT: Tensor, slots_BT: Tensor, memory: Tensor) -> Tensor:
         """Input embeddings of prompts with memory in its places."""
-        embeddings_BTD = self.embeddings(ids_BT)
-        inputs = (memory.float() + self.heads[COMPRESSOR].centre_D).to(embeddings_BTD.dtype)
+        embeddings_BTD: Tensor = self.embeddings(ids_BT)
+        inputs = (memory.float() + self._head(COMPRESSOR).centre_D).to(embeddings_BTD.dtype)
         return embeddings_BTD.masked_scatter(slots_BT.unsqueeze(-1), inputs)
+
+    def _head(self, adapter: str) -> MemoryTokens:
+        return cast(MemoryTokens, self.heads[adapter])
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -185,7 +205,7 @@ class Plain:
             adapter: who reads.
             to_longest: pad to the longest text, and not to the document length.
         """
-        head, length = self.heads[adapter], self.memory.tokens
+        head, length = self._head(adapter), self.memory.tokens
         rows = self.tokenizer([f" {text}" for text in texts], split_special_tokens=True)["input_ids"]
         rows = [row[: self.memory.document_tokens] for row in rows]
         width = max(map(len, rows)) if to_longest else self.memory.document_tokens
@@ -217,7 +237,7 @@ class Plain:
             weights_NL=weights_NL,
         )
 
-    def _anchors(self, rows: Sequence[Sequence[int]], head: Any) -> tuple[Tensor, Tensor]:
+    def _anchors(self, rows: Sequence[Sequence[int]], head: MemoryTokens) -> tuple[Tensor, Tensor]:
         """Embeddings of each text's rarest tokens, centred ``(N, L, D)``, and their weight in a search ``(N, L)``."""
         special = set(self.tokenizer.all_special_ids)
         anchor_NLD = head.tokens_LD.new_zeros(len(rows), *head.tokens_LD.shape)
@@ -248,7 +268,7 @@ class Plain:
             else {"inputs_embeds": self.splice(ids, batch.slots.to(device), memory)}
         )
         self._activate(GENERATOR)
-        made = self.lm.generate(
+        made: Tensor = cast(Any, self.lm).generate(
             **read,
             attention_mask=batch.attention.to(device),
             max_new_tokens=max_new_tokens,

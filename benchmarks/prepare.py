@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 
@@ -61,20 +62,21 @@ class Prepared:
         """The store of the candidates."""
         return LatentStore.open(self.path / "store")
 
-    def open_way(self, name: str, device: torch.device, *, dropout: float = 0.0) -> Ours | Plain:
-        """A path that starts from these adapters, as a training stage has them.
-
-        Args:
-            name: ``ours`` or ``plain``.
-            device: where it computes.
-            dropout: of our adapters.
-        """
+    def open_ours(self, device: torch.device, *, dropout: float = 0.0) -> Ours:
+        """Our path, as a training stage has it; it reads candidates from the store."""
         folder = self.adapters
-        if name == PLAIN:
-            model, tokenizer = load_pretrained(BackboneConfig(name=folder.backbone["name"]))
-            return Plain(model.to(device).train(), tokenizer, folder)
         backbone = build_from_folder(replace(folder, lora=replace(folder.lora, dropout=dropout)))
         return Ours(backbone.to(device).train(), self.open_store())
+
+    def open_plain(self, device: torch.device) -> Plain:
+        """The plain path, over the same backbone loaded once more."""
+        folder = self.adapters
+        model, tokenizer = load_pretrained(BackboneConfig(name=folder.backbone["name"]))
+        return Plain(cast(Any, model).to(device).train(), tokenizer, folder)
+
+    def open_way(self, name: str, device: torch.device) -> Ours | Plain:
+        """One of both by its name."""
+        return self.open_plain(device) if name == PLAIN else self.open_ours(device)
 
 
 def new_backbone(

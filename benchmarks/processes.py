@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-import torch.multiprocessing
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import start_processes
 
 from benchmarks.ours import Ours
 from benchmarks.prepare import Prepared
-from benchmarks.settings import OURS
 from benchmarks.texts import load_texts
 from benchmarks.timing import timed
 from benchmarks.works import NUM_DOCUMENTS
@@ -37,9 +36,8 @@ class Step(nn.Module):
 def step_seconds(prepared: Prepared, *, processes: int, rounds: int) -> list[float]:
     """Seconds of a step in every round, after one that does not count."""
     with tempfile.TemporaryDirectory() as folder:
-        torch.multiprocessing.start_processes(
-            _rank, args=(processes, rounds, str(prepared.path), folder), nprocs=processes, start_method="spawn"
-        )
+        arguments = (processes, rounds, str(prepared.path), folder)
+        start_processes(_rank, args=arguments, nprocs=processes, start_method="spawn")
         seconds: list[float] = json.loads((Path(folder) / "seconds.json").read_text())
     return seconds
 
@@ -49,8 +47,7 @@ def _rank(rank: int, processes: int, rounds: int, prepared: str, folder: str) ->
     torch.set_num_threads(1)
     device, group = torch.device("cpu"), torch.distributed
     group.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=processes)
-    ours = Prepared(Path(prepared)).open_way(OURS, device)
-    assert isinstance(ours, Ours)
+    ours = Prepared(Path(prepared)).open_ours(device)
     ours.train_only((COMPRESSOR, GENERATOR))
     optimizer, wrapped = ours.optimizer(), nn.parallel.DistributedDataParallel(Step(ours))
     examples = load_texts().all_pairs(NUM_DOCUMENTS * processes)[rank::processes]

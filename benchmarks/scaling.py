@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,7 +22,7 @@ from benchmarks.ours import Ours
 from benchmarks.prepare import Prepared, new_backbone, prepare
 from benchmarks.processes import step_seconds
 from benchmarks.results import Comparison
-from benchmarks.settings import BACKBONE, MEMORY_TOKENS, OURS
+from benchmarks.settings import BACKBONE, MEMORY_TOKENS
 from benchmarks.tables import comparison_table
 from benchmarks.texts import load_texts
 from benchmarks.timing import Rounds, take_turns
@@ -117,9 +118,7 @@ class Scaling:
     @cached_property
     def ours(self) -> Ours:
         """Our path with those adapters."""
-        way = self.prepared.open_way(OURS, self.device)
-        assert isinstance(way, Ours)
-        return way
+        return self.prepared.open_ours(self.device)
 
     def _same(self, works: Mapping[str, Work]) -> dict[str, tuple[Ours, Work]]:
         return {point: (self.ours, work) for point, work in works.items()}
@@ -137,7 +136,7 @@ class Scaling:
 
     def _of_length(self, length: int) -> Work:
         """Stage 1 with documents of so many tokens, and the same answers."""
-        tokenizer = self.ours.backbone.tokenizer
+        tokenizer: Any = self.ours.backbone.tokenizer
         examples = self.texts.all_pairs(NUM_DOCUMENTS)
         rows = tokenizer(self.texts.long(NUM_DOCUMENTS), add_special_tokens=False)["input_ids"]
         cut = [tokenizer.decode(row[:length]).strip() for row in rows]

@@ -9,7 +9,7 @@ import itertools
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from transformers import PreTrainedTokenizerBase
 
@@ -68,7 +68,8 @@ class Texts:
         return [" ".join(words[number * 6 : number * 6 + 6]) for number in range(count)]
 
 
-class Lengths(NamedTuple):
+@dataclass(frozen=True)
+class Lengths:
     """Spread of the lengths of some texts, in tokens."""
 
     count: int
@@ -83,8 +84,8 @@ class Lengths(NamedTuple):
     def of(cls, lengths: Iterable[int]) -> Lengths:
         """Count and sort."""
         found = sorted(lengths)
-        quartiles = [found[round(share * (len(found) - 1))] for share in (0, 0.25, 0.5, 0.75, 1)]
-        return cls(len(found), *quartiles, sum(found) / len(found))
+        least, quarter, middle, three_quarters, most = (found[round(n / 4 * (len(found) - 1))] for n in range(5))
+        return cls(len(found), least, quarter, middle, three_quarters, most, sum(found) / len(found))
 
     def __str__(self) -> str:
         quartiles = f"quartiles {self.quarter}, {self.median}, {self.three_quarters}"
