@@ -62,13 +62,14 @@ class _LoraLinear(torch.autograd.Function):
         scale: float,
         dropout: float,
     ) -> Tensor:
+        scale /= 1.0 - dropout  # of what is kept
         down, up = down_RI.to(x_XI.dtype), (up_OR * scale).to(x_XI.dtype)
         keep_XI = keep_mask(x_XI, 1.0 - dropout) if dropout else None
-        hidden_XR = _dropped(x_XI, keep_XI, dropout) @ down.t()
+        hidden_XR = _kept(x_XI, keep_XI) @ down.t()
         y_XO = F.linear(x_XI, weight_OI, bias_O)
         torch.addmm(y_XO, hidden_XR, up.t(), out=y_XO)
         ctx.save_for_backward(x_XI, weight_OI, down_RI, up_OR, hidden_XR, keep_XI)
-        ctx.scale, ctx.dropout = scale, dropout
+        ctx.scale = scale
         return y_XO
 
     @staticmethod
@@ -82,9 +83,9 @@ class _LoraLinear(torch.autograd.Function):
             if keep_XI is None:
                 torch.addmm(x_grad_XI, hidden_grad_XR, down, out=x_grad_XI)
             else:
-                x_grad_XI += _dropped(hidden_grad_XR @ down, keep_XI, ctx.dropout)
+                x_grad_XI += _kept(hidden_grad_XR @ down, keep_XI)
         if ctx.needs_input_grad[3]:
-            down_grad_RI = (hidden_grad_XR.t() @ _dropped(x_XI, keep_XI, ctx.dropout)).to(down_RI.dtype)
+            down_grad_RI = (hidden_grad_XR.t() @ _kept(x_XI, keep_XI)).to(down_RI.dtype)
         if ctx.needs_input_grad[4]:
             up_grad_OR = (grad_XO.t() @ hidden_XR).to(up_OR.dtype) * ctx.scale
         return x_grad_XI, None, None, down_grad_RI, up_grad_OR, None, None
@@ -102,5 +103,6 @@ def keep_mask(like: Tensor, share: float) -> Tensor:
     return (draws.view(torch.int16)[: like.numel()] < limit).view(like.shape)
 
 
-def _dropped(x_XI: Tensor, keep_XI: Tensor | None, dropout: float) -> Tensor:
-    return x_XI if keep_XI is None else (x_XI * keep_XI).div_(1.0 - dropout)
+def _kept(x_XI: Tensor, keep_XI: Tensor | None) -> Tensor:
+    """Zeros where nothing is kept; a product with numbers is several times as fast as with truth values."""
+    return x_XI if keep_XI is None else x_XI * keep_XI.view(torch.uint8).to(x_XI.dtype)
