@@ -112,6 +112,19 @@ def test_given_candidates_from_the_store_train_like_those_compressed_on_the_spot
     assert metrics(run, "val/recall@2") == metrics(joint_run, "val/recall@2")
 
 
+def test_figures_of_a_logged_step_do_not_depend_on_how_often_steps_are_logged(
+    commands: Any, clara: Any, compressor: Path, joint_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+
+    assert clara(*commands.fit_joint(run, compressor, "--trainer.log_every_n_steps", 2)).code == 0
+
+    for name in ("loss", "distinct_share", "selection_entropy", "grad_norm_generator"):
+        every = metrics(joint_run, f"train/{name}")
+        assert len(every) == 4 and metrics(run, f"train/{name}") == every[1::2]
+    assert metrics(run, "val/loss") == metrics(joint_run, "val/loss")
+
+
 def test_memory_is_read_ahead_by_workers_as_without_them(
     commands: Any, clara: Any, compressor: Path, store: Path, bytes_of: Any, tmp_path: Path
 ) -> None:
