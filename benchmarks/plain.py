@@ -98,11 +98,20 @@ class Plain:
         model: the causal LM, loaded fresh; adapters are put into it.
         tokenizer: its tokenizer.
         folder: adapters with memory of the kind ``anchors``.
+        float32_adapters: keep adapters in float32 and cast every layer's input to it, as PEFT does by default. A trainer
+            that casts the whole model to bfloat16 does not, and is faster.
     """
 
     name = "plain"
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: AdapterFolder) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        folder: AdapterFolder,
+        *,
+        float32_adapters: bool = False,
+    ) -> None:
         self.memory = folder.memory
         self.tokenizer = tokenizer
         self.prompts = PromptEncoder(
@@ -112,8 +121,7 @@ class Plain:
             text_tokens=folder.memory.document_tokens,
         )
         first, *others = folder.adapters
-        # By default PEFT would keep adapters in float32, and cast every layer's input to it.
-        options: dict[str, Any] = {"is_trainable": True, "autocast_adapter_dtype": False}
+        options: dict[str, Any] = {"is_trainable": True, "autocast_adapter_dtype": float32_adapters}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # peft 0.21 reads a property that transformers 5 renamed
             self.lm = PeftModel.from_pretrained(model, folder.path / first, adapter_name=first, **options)

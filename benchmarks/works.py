@@ -18,7 +18,7 @@ from clara_lightning.data.examples import ReadingExample
 from clara_lightning.data.prompts import Prompt, PromptEncoder
 from clara_lightning.data.records import Document, Question
 
-NUM_DOCUMENTS, NUM_INSTRUCTIONS, NUM_SEARCHES, NUM_ENCODED = 8, 4, 2, 64
+NUM_DOCUMENTS, NUM_INSTRUCTIONS, NUM_SEARCHES, NUM_ENCODED = 8, 4, 8, 64
 
 
 class Way(Protocol):

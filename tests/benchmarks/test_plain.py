@@ -52,7 +52,8 @@ def assert_same_gradients(one: dict[str, Tensor], other: dict[str, Tensor]) -> N
     for key, value in one.items():
         assert value is not None and other[key] is not None, key
         difference = (value - other[key]).norm() / other[key].norm().clamp_min(1e-6)
-        assert difference < 1e-5, f"{key}: {difference}"
+        limit = 1e-5 if value.numel() > 1 else 1e-4  # one number is what is left of sums that cancel
+        assert difference < limit, f"{key}: {difference}"
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -50,12 +50,12 @@ def real_step(backbone: ClaraBackbone) -> None:
 def sizes_of(backbone: ClaraBackbone) -> MicroBatch:
     """The same micro-batch in numbers."""
     encoded, tokens = backbone.prompts.encode(prompts_of(backbone)), backbone.tokenize(TEXTS)
-    width, text = encoded.ids.shape[1], max(tokens.lengths)
+    width, text, shared = encoded.ids.shape[1], max(tokens.lengths), 0
     if backbone._runner.packs(Sequences((width,), backbone.device)):
-        width, text = (
-            math.ceil(sum(lengths) / len(TEXTS)) for lengths in (encoded.attention.sum(1).tolist(), tokens.lengths)
-        )
-    answering = Answering(len(TEXTS), width, int((encoded.labels >= 0).sum()))
+        of_prompts = encoded.attention.sum(1).tolist()
+        width, text = (math.ceil(sum(lengths) / len(TEXTS)) for lengths in (of_prompts, tokens.lengths))
+        shared = len(backbone.prompts.prefix(prompts_of(backbone)))
+    answering = Answering(len(TEXTS), width, int((encoded.labels >= 0).sum()), shared=shared)
     return MicroBatch((Reading(COMPRESSOR, len(TEXTS), text),), answering)
 
 

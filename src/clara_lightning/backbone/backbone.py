@@ -33,6 +33,7 @@ from clara_lightning.backbone.adapters import (
     use_adapter,
 )
 from clara_lightning.backbone.generation import PrefixCache, Reading
+from clara_lightning.backbone.kernels import quicken
 from clara_lightning.backbone.likelihood import AnswerLoss, TokenLosses
 from clara_lightning.backbone.memory import MemoryConfig, MemoryHead
 from clara_lightning.backbone.packing import Sequences
@@ -176,6 +177,7 @@ class ClaraBackbone(nn.Module):
             }
         )
         self._layers = lora_layers(self.lm)
+        quicken(self.causal_lm)
         self._runner = Runner(self.causal_lm)
         self.prefixes = PrefixCache()
         self._special_ids = torch.tensor(sorted(set(tokenizer.all_special_ids)), dtype=torch.long)
@@ -419,13 +421,19 @@ class ClaraBackbone(nn.Module):
     def token_losses(
         self, prompts: Sequence[Prompt], memory: Tensor | None = None, *, adapter: str | None = GENERATOR
     ) -> TokenLosses:
-        """As :meth:`answer_loss`, token by token; the LM head runs at answer positions alone."""
+        """As :meth:`answer_loss`, token by token; the LM head runs at answer positions alone.
+
+        The tokens that all prompts begin with are read once.
+        """
         batch = self.prompts.encode(prompts)
+        shared = len(self.prompts.prefix(prompts)) if len(prompts) > 1 else 0
         real_BT = batch.attention.bool()
+        real_BT[1:, :shared] = False
         labels_P = nn.functional.pad(batch.labels[:, 1:], (0, 1), value=IGNORED)[real_BT]  # what each position predicts
         places_X = (labels_P != IGNORED).nonzero()[:, 0]
         rows_X = real_BT.nonzero()[:, 0][places_X].to(self.device)
-        ids_X, sequences = labels_P[places_X].to(self.device), Sequences.of(batch.attention, self.device)
+        ids_X = labels_P[places_X].to(self.device)
+        sequences = Sequences(tuple(real_BT.sum(1).tolist()), self.device, shared)
         inputs_PD = self._splice(batch.ids[real_BT], batch.slots[real_BT], memory)
         with self.use_adapter(adapter):
             losses_X = self._runner.losses(inputs_PD, sequences, places_X.to(self.device), ids_X)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -30,20 +30,19 @@ _KNOWN = {"position_ids", "use_cache", "past_key_values", "output_attentions", "
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """Lengths of the sequences that stand behind each other, none of them 0, and where their positions are.
+    """Sequences that stand behind each other, none of them empty, and where their positions are.
+
+    All may begin with the same tokens: then these stand once, in the first sequence, and the others follow on them.
 
     Args:
-        lengths: in tokens.
+        lengths: tokens of each sequence; of all but the first, those behind the shared ones.
         device: of the indices.
+        shared: first tokens of the first sequence that the others begin with too.
     """
 
     lengths: tuple[int, ...]
     device: torch.device
-
-    @classmethod
-    def of(cls, attention_NT: Tensor, device: torch.device) -> Sequences:
-        """The rows of a batch that is padded on the right, with 1 where there is a token."""
-        return cls(tuple(attention_NT.sum(1).tolist()), device)
+    shared: int = 0
 
     @cached_property
     def bounds(self) -> list[tuple[int, int]]:
@@ -51,27 +50,36 @@ class Sequences:
         return [(end - length, end) for end, length in zip(accumulate(self.lengths), self.lengths, strict=True)]
 
     @cached_property
+    def whole(self) -> Sequences:
+        """The same sequences with the shared tokens written out in each."""
+        first, *others = self.lengths
+        return Sequences((first, *(length + self.shared for length in others)), self.device)
+
+    @cached_property
     def positions_P(self) -> Tensor:
         """Place of each token in its sequence."""
-        return torch.cat([torch.arange(length) for length in self.lengths]).to(self.device)
+        first, *others = self.lengths
+        places = [torch.arange(first), *(torch.arange(length) + self.shared for length in others)]
+        return torch.cat(places).to(self.device)
 
     @cached_property
     def padded_P(self) -> Tensor:
-        """Place of each token in the flattened batch that is padded on the right."""
-        width = max(self.lengths)
-        return torch.cat([torch.arange(n) + row * width for row, n in enumerate(self.lengths)]).to(self.device)
+        """Place of each token in the flattened batch of whole sequences that is padded on the right."""
+        width = max(self.whole.lengths)
+        starts = torch.cat([torch.full((length,), row * width) for row, length in enumerate(self.lengths)])
+        return starts.to(self.device) + self.positions_P
 
     @cached_property
     def places_NT(self) -> Tensor:
         """Place of each position of the padded batch in its sequence; padding repeats the last one."""
-        last_N1 = torch.tensor(self.lengths).unsqueeze(1) - 1
-        return torch.arange(max(self.lengths)).minimum(last_N1).to(self.device)
+        last_N1 = torch.tensor(self.whole.lengths).unsqueeze(1) - 1
+        return torch.arange(max(self.whole.lengths)).minimum(last_N1).to(self.device)
 
     @cached_property
     def attention_NT(self) -> Tensor:
         """1 where the padded batch holds a token, else 0."""
-        ends_N1 = torch.tensor(self.lengths).unsqueeze(1)
-        return (torch.arange(max(self.lengths)) < ends_N1).long().to(self.device)
+        ends_N1 = torch.tensor(self.whole.lengths).unsqueeze(1)
+        return (torch.arange(max(self.whole.lengths)) < ends_N1).long().to(self.device)
 
     @cached_property
     def _masks(self) -> dict[tuple[int, int], Tensor]:
@@ -85,10 +93,14 @@ class Sequences:
         return self._masks[queries, before]
 
     def pad(self, x_P: Tensor) -> Tensor:
-        """``(P, ...)`` as the batch ``(N, T, ...)`` with zeros behind the shorter sequences."""
-        shape = (len(self.lengths) * max(self.lengths), *x_P.shape[1:])
-        filled = x_P.new_zeros(shape).index_copy(0, self.padded_P, x_P)
-        return filled.view(len(self.lengths), -1, *x_P.shape[1:])
+        """``(P, ...)`` as the batch ``(N, T, ...)`` of whole sequences with zeros behind the shorter ones."""
+        count, width = len(self.lengths), max(self.whole.lengths)
+        filled = x_P.new_zeros(count * width, *x_P.shape[1:]).index_copy(0, self.padded_P, x_P)
+        filled = filled.view(count, width, *x_P.shape[1:])
+        if not self.shared:
+            return filled
+        written_out = x_P[: self.shared].expand(count, *x_P[: self.shared].shape)
+        return torch.cat([written_out, filled[:, self.shared :]], dim=1)
 
 
 def packed_attention(
@@ -144,7 +156,8 @@ class _BlockAttention(torch.autograd.Function):
     """Causal attention on a CPU, some queries of one sequence at a time; weights are computed again for the gradient.
 
     The scores of a block fit into a core's cache, and keys behind its last query are left out. torch's own kernel
-    needs two to four times as long for the gradient at these lengths.
+    needs two to three times as long for the gradient at these lengths. As in transformers' eager attention, scores
+    are rounded to the dtype of the queries.
     """
 
     @staticmethod
@@ -153,64 +166,81 @@ class _BlockAttention(torch.autograd.Function):
         ctx.sequences, ctx.scale = sequences, scale
         groups = query.shape[1] // key.shape[1]
         out_PGRE = value.new_empty(query.shape[2], key.shape[1], groups, value.shape[3])
-        for place, start, query_GXE, key_GTE, value_GTE in _blocks(query, key, value, sequences):
-            weights_GXT = _weights(query_GXE, key_GTE, _mask(sequences, place, start), scale)
-            _put(out_PGRE, place, weights_GXT.to(query.dtype) @ value_GTE)
+        for block in _blocks(query, key, value, sequences):
+            block.put(out_PGRE, block.weights(scale) @ block.value_GTE)
         return out_PGRE.flatten(1, 2)[None]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
         query, key, value = ctx.saved_tensors
         grad_PGRE = _by_key_head(grad, key)
-        query_grad_PGRE = torch.empty_like(grad_PGRE)
+        query_grad_PGRE = query.new_empty(*grad_PGRE.shape[:3], query.shape[3])
         wide = torch.promote_types(key.dtype, torch.float32)
         key_grad_GPE, value_grad_GPE = (x.new_zeros(x.shape[1:], dtype=wide) for x in (key, value))
-        for place, start, query_GXE, key_GTE, value_GTE in _blocks(query, key, value, ctx.sequences):
-            weights_GXT = _weights(query_GXE, key_GTE, _mask(ctx.sequences, place, start), ctx.scale)
-            grad_GXE = grad_PGRE[place].permute(1, 2, 0, 3).flatten(1, 2)
-            weights_grad_GXT = (grad_GXE @ value_GTE.mT).to(weights_GXT.dtype)
-            inner_GX1 = (weights_grad_GXT * weights_GXT).sum(-1, keepdim=True)
-            scores_grad_GXT = weights_grad_GXT.sub_(inner_GX1).mul_(weights_GXT).mul_(ctx.scale).to(query.dtype)
-            value_grad_GPE[:, start : place.stop] += weights_GXT.to(query.dtype).mT @ grad_GXE
-            key_grad_GPE[:, start : place.stop] += scores_grad_GXT.mT @ query_GXE
-            _put(query_grad_PGRE, place, scores_grad_GXT @ key_GTE)
-        gradients = (key_grad_GPE.to(key.dtype)[None], value_grad_GPE.to(value.dtype)[None])
-        return query_grad_PGRE.flatten(1, 2)[None].transpose(1, 2), *gradients, None, None
+        for block in _blocks(query, key, value, ctx.sequences):
+            weights_GXT = block.weights(ctx.scale)
+            grad_GXE = grad_PGRE[block.queries].permute(1, 2, 0, 3).flatten(1, 2)
+            weights_grad_GXT = grad_GXE @ block.value_GTE.mT
+            scores_grad_GXT = torch.ops.aten._softmax_backward_data(weights_grad_GXT, weights_GXT, -1, query.dtype)
+            block.add(value_grad_GPE, weights_GXT.mT @ grad_GXE)
+            block.add(key_grad_GPE, scores_grad_GXT.mT @ block.query_GXE)
+            block.put(query_grad_PGRE, (scores_grad_GXT @ block.key_GTE).mul_(ctx.scale))
+        query_grad = query_grad_PGRE.flatten(1, 2)[None].transpose(1, 2)
+        gradients = (key_grad_GPE.mul_(ctx.scale).to(key.dtype)[None], value_grad_GPE.to(value.dtype)[None])
+        return query_grad, *gradients, None, None
+
+
+class _Block(NamedTuple):
+    """Some queries of a sequence, X over the heads of one key, with the keys and values that they see.
+
+    Those of the shared positions come first; ``keys`` are the positions of the others.
+    """
+
+    queries: slice
+    shared: int
+    keys: slice
+    query_GXE: Tensor
+    key_GTE: Tensor
+    value_GTE: Tensor
+    mask_QT: Tensor
+
+    def weights(self, scale: float) -> Tensor:
+        """Attention weights ``(G, X, T)``."""
+        scores_GXT = (self.query_GXE @ self.key_GTE.mT).mul_(scale)
+        scores_GRQT = scores_GXT.unflatten(1, (-1, len(self.mask_QT)))
+        scores_GRQT += self.mask_QT
+        return torch.softmax(scores_GXT, -1)
+
+    def put(self, out_PGRE: Tensor, block_GXE: Tensor) -> None:
+        """Write what belongs to the queries to their places."""
+        out_PGRE[self.queries] = block_GXE.unflatten(1, (-1, len(self.mask_QT))).permute(2, 0, 1, 3)
+
+    def add(self, total_GPE: Tensor, part_GTE: Tensor) -> None:
+        """Add what belongs to the keys at their places."""
+        total_GPE[:, : self.shared] += part_GTE[:, : self.shared]
+        total_GPE[:, self.keys] += part_GTE[:, self.shared :]
+
+
+def _blocks(query: Tensor, key: Tensor, value: Tensor, sequences: Sequences) -> Iterator[_Block]:
+    query_GRPE = query[0].unflatten(0, (key.shape[1], -1))
+    for number, (start, end) in enumerate(sequences.bounds):
+        shared = sequences.shared if number else 0
+        key_GTE, value_GTE = (torch.cat([x[0, :, :shared], x[0, :, start:end]], dim=1) for x in (key, value))
+        for first in range(start, end, _QUERIES):
+            last = min(first + _QUERIES, end)
+            seen = slice(0, shared + last - start)
+            yield _Block(
+                slice(first, last),
+                shared,
+                slice(start, last),
+                query_GRPE[:, :, first:last].flatten(1, 2),
+                key_GTE[:, seen],
+                value_GTE[:, seen],
+                sequences.causal(last - first, shared + first - start),
+            )
 
 
 def _by_key_head(x_1PHE: Tensor, key: Tensor) -> Tensor:
     """``(P, G, H / G, E)``: the queries of each key head."""
     places, _, size = x_1PHE.shape[1:]
     return x_1PHE[0].reshape(places, key.shape[1], -1, size)
-
-
-def _blocks(
-    query: Tensor, key: Tensor, value: Tensor, sequences: Sequences
-) -> Iterator[tuple[slice, int, Tensor, Tensor, Tensor]]:
-    """Places of the queries, where their sequence starts, the queries ``(G, X, E)``, and the keys and values so far."""
-    query_GRPE = query[0].unflatten(0, (key.shape[1], -1))
-    for start, end in sequences.bounds:
-        for first in range(start, end, _QUERIES):
-            last = min(first + _QUERIES, end)
-            query_GXE = query_GRPE[:, :, first:last].flatten(1, 2)
-            key_GTE, value_GTE = (x[0, :, start:last].contiguous() for x in (key, value))
-            yield slice(first, last), start, query_GXE, key_GTE, value_GTE
-
-
-def _mask(sequences: Sequences, place: slice, start: int) -> Tensor:
-    return sequences.causal(place.stop - place.start, place.start - start)
-
-
-def _weights(query_GXE: Tensor, key_GTE: Tensor, mask_QT: Tensor, scale: float) -> Tensor:
-    """Attention weights ``(G, X, T)``, in float32 at least."""
-    scores_GXT = query_GXE @ key_GTE.mT
-    scores_GXT = scores_GXT.to(torch.promote_types(scores_GXT.dtype, torch.float32)).mul_(scale)
-    scores_GRQT = scores_GXT.unflatten(1, (-1, len(mask_QT)))
-    scores_GRQT += mask_QT
-    return torch.softmax(scores_GXT, -1)
-
-
-def _put(out_PGRE: Tensor, place: slice, block_GXE: Tensor) -> None:
-    """Write a block back to its places."""
-    queries = place.stop - place.start
-    out_PGRE[place] = block_GXE.unflatten(1, (-1, queries)).permute(2, 0, 1, 3)

@@ -71,7 +71,7 @@ class Runner:
         """Whether these sequences are run without padding."""
         self.try_out()
         packing = self._packs and self.model.config._attn_implementation == ATTENTION  # the caller may change it
-        return packing and max(sequences.lengths) <= self._window
+        return packing and max(sequences.whole.lengths) <= self._window
 
     def _hidden(self, inputs_PD: Tensor, sequences: Sequences, *, packed: bool) -> Tensor:
         hidden_BTD: Tensor = self._run(self.model.base_model, inputs_PD, sequences, packed=packed).last_hidden_state

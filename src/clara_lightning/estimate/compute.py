@@ -83,6 +83,7 @@ def micro_batch(plan: Plan, lengths: BatchLengths) -> MicroBatch:
     answering = Answering(
         prompts=plan.batch_size,
         tokens=size["prompt_tokens"],
+        shared=int(lengths.shared_tokens),
         answer_tokens=size["answer_tokens"],
         documents=plan.documents,
         candidates=size["candidates"] if plan.task == "joint" else 0,
@@ -113,7 +114,9 @@ def work_of(
 
 def _tokens(batch: MicroBatch, memory_tokens: int) -> int:
     read = sum(reading.texts * (reading.tokens + memory_tokens) for reading in batch.readings)
-    return read + (batch.answering.prompts * batch.answering.tokens if batch.answering else 0)
+    if (answering := batch.answering) is None:
+        return read
+    return read + answering.prompts * answering.tokens - (answering.prompts - 1) * answering.shared
 
 
 def _steps(plan: Plan, rows: int | None, devices: int) -> int | None:

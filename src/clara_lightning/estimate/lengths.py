@@ -45,6 +45,7 @@ class BatchLengths(NamedTuple):
     Attributes:
         document_tokens: of a document, at most the limit: their mean, or the longest where batches are padded.
         prompt_tokens: the same of a prompt, with memory and answer.
+        shared_tokens: that all prompts begin with, where these are read once.
         answer_tokens: answer tokens of all prompts.
         question_tokens: of a question, as of a document.
         documents: documents of all prompts.
@@ -53,6 +54,7 @@ class BatchLengths(NamedTuple):
 
     document_tokens: float
     prompt_tokens: float
+    shared_tokens: float
     answer_tokens: float
     question_tokens: float
     documents: float
@@ -87,7 +89,7 @@ def lengths_of(plan: Plan, tokenizer: PreTrainedTokenizerBase | None, assumed: A
     path = plan.data.get("train")
     if plan.task == "encoding":
         width = plan.memory.document_tokens
-        batch = BatchLengths(width, 0, 0, 0, plan.batch_size, 0)
+        batch = BatchLengths(width, 0, 0, 0, 0, plan.batch_size, 0)
         return Lengths(batch, batch, None, f"every document is taken to have {width} tokens or more")
     if not path or not _exists(str(path)):
         return _assumed(plan, assumed, str(path))
@@ -120,6 +122,7 @@ def _assumed(plan: Plan, assumed: Assumptions, path: str) -> Lengths:
     batch = BatchLengths(
         document_tokens=plan.memory.document_tokens,
         prompt_tokens=prompt,
+        shared_tokens=0,
         answer_tokens=assumed.answer_tokens * plan.batch_size,
         question_tokens=assumed.question_tokens,
         documents=plan.batch_size * plan.documents,
@@ -181,6 +184,7 @@ class _Ruler:
         return BatchLengths(
             document_tokens=self._each([self._tokens(text) for text in texts]),
             prompt_tokens=self._each(widths),
+            shared_tokens=0 if self.padded or self.encoder is None else len(self.encoder.prefix(prompts)),
             answer_tokens=sum(answers),
             question_tokens=self._each([self._tokens(text) for text in questions]),
             documents=len(examples) if joint else len(texts),

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
 from clara_lightning.backbone.adapters import GENERATOR, active_adapter, lora_layers, set_trainable, use_adapter
+from clara_lightning.backbone.kernels import quicken
 from clara_lightning.backbone.packing import Sequences
 from clara_lightning.backbone.runner import Runner
 from clara_lightning.errors import ClaraError
@@ -57,6 +58,7 @@ class Answering(NamedTuple):
         answer_tokens: answer tokens of all prompts together: where the LM head runs.
         documents: K, memories in each prompt.
         candidates: documents that the K are chosen from by the loss; 0 where nothing is chosen.
+        shared: tokens that all prompts begin with, where these are read once.
     """
 
     prompts: int
@@ -64,6 +66,7 @@ class Answering(NamedTuple):
     answer_tokens: int
     documents: int = 1
     candidates: int = 0
+    shared: int = 0
 
 
 class MicroBatch(NamedTuple):
@@ -173,6 +176,7 @@ class _Step:
             ]
             known = [*self.skeleton.lm.parameters(), *self.skeleton.lm.buffers(), *heads]
             gradients = [tensor.grad for tensor in known if tensor.grad is not None]
+            quicken(self.skeleton.model, has_values=False)
             self.runner.try_out()
             live = LiveBytes([*known, *gradients])
             with live, torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.autocast):
@@ -254,7 +258,7 @@ class _Step:
 
     def _answer(self, answering: Answering, memory: Tensor) -> Tensor:
         dim, dtype = self.skeleton.hidden_size, self.skeleton.settings.dtype
-        sequences = _sequences(answering.prompts, answering.tokens, self.skeleton.settings)
+        sequences = _sequences(answering.prompts, answering.tokens, self.skeleton.settings, shared=answering.shared)
         positions = sum(sequences.lengths)
         slots_P1 = torch.empty(positions, 1, dtype=torch.bool)
         inputs_PD = torch.empty(positions, dim, dtype=dtype).masked_scatter(slots_P1, memory.to(dtype))
@@ -275,10 +279,11 @@ class _Sequences(Sequences):
     @cached_property
     def attention_NT(self) -> Tensor:
         """The mask that transformers would make."""
-        count, width = len(self.lengths), max(self.lengths)
+        count, width = len(self.lengths), max(self.whole.lengths)
         return torch.empty(count, 1, width, width, dtype=self.mask_dtype)
 
 
-def _sequences(count: int, length: int, settings: SkeletonSettings) -> Sequences:
+def _sequences(count: int, length: int, settings: SkeletonSettings, *, shared: int = 0) -> Sequences:
     mask_dtype = settings.dtype if settings.attention == "eager" else torch.bool
-    return _Sequences((length,) * count, torch.device("cpu"), mask_dtype)
+    lengths = (length, *(length - shared,) * (count - 1))
+    return _Sequences(lengths, torch.device("cpu"), shared, mask_dtype)
