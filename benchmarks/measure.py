@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.limit import Layers
 from benchmarks.memory import measure_apart
+from benchmarks.peak import give_back
 from benchmarks.prepare import LORA, Prepared
 from benchmarks.results import Row
 from benchmarks.settings import OURS, PLAIN
@@ -71,6 +72,7 @@ def measure(work: Work, bench: Bench) -> Row:
         difference=difference(turns.first[OURS], turns.first[PLAIN]),
     )
     del ours, plain, variants, backbone, turns
+    give_back()
     if bench.with_peaks:
         row.peaks = {name: measure_apart(work.key, name, bench.prepared) for name in (OURS, PLAIN)}
     return row

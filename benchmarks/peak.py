@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import json
 import re
 from pathlib import Path
@@ -22,6 +25,13 @@ def reset_peak(device: torch.device) -> int:
 def peak_bytes(device: torch.device) -> int:
     """Bytes in use at most since :func:`reset_peak`: allocated on a GPU, resident on a CPU (Linux alone)."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _status("VmHWM")
+
+
+def give_back() -> None:
+    """Return what is no longer used to the system, where glibc kept it: another process is about to need it."""
+    gc.collect()
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class PeakResident(Callback):

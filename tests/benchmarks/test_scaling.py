@@ -19,6 +19,7 @@ def test_a_table_has_a_line_for_each_point(tiny_model_folder: Path, capsys: pyte
     assert all(f"| {count} candidates |" in told for count in CANDIDATES)
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_same_step(tiny_model_folder: Path, tmp_path: Path) -> None:
     from benchmarks.processes import step_seconds
     from benchmarks.scaling import Rounds, Scaling
