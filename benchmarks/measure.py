@@ -20,6 +20,7 @@ from benchmarks.works import Work
 
 DROPOUT = 0.1
 WITH_DROPOUT = f"{OURS}, dropout {DROPOUT}"
+FLOAT32_ADAPTERS = f"{PLAIN}, adapters in float32 as PEFT makes them by default"
 SECONDS = {"a": 100.0, "b": 100.0, "c": 50.0, "d": 60.0, "e": 75.0, "s": 5.0, "t": 20.0}  # of a row's measured rounds
 
 
@@ -59,6 +60,7 @@ def measure(work: Work, bench: Bench) -> Row:
     variants: dict[str, Callable[[], object]] = {OURS: work.begin(ours), PLAIN: work.begin(plain)}
     if work.key == "a" and not bench.quick:
         variants[WITH_DROPOUT] = work.begin(bench.prepared.open_ours(bench.device, dropout=DROPOUT))
+        variants[FLOAT32_ADAPTERS] = work.begin(bench.prepared.open_plain(bench.device, float32_adapters=True))
     backbone = ours.backbone
     dtype = backbone.causal_lm.dtype
     turns = take_turns(variants, rounds=bench.rounds_of(work.key), device=bench.device, dtype=dtype)

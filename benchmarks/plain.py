@@ -98,8 +98,8 @@ class Plain:
         model: the causal LM, loaded fresh; adapters are put into it.
         tokenizer: its tokenizer.
         folder: adapters with memory of the kind ``anchors``.
-        float32_adapters: keep adapters in float32 and cast every layer's input to it, as PEFT does by default. A trainer
-            that casts the whole model to bfloat16 does not, and is faster.
+        float32_adapters: keep adapters in float32 and cast every layer's input to it, as PEFT does by default. One
+            who casts the whole model to bfloat16 does not, and is faster.
     """
 
     name = "plain"

@@ -68,11 +68,12 @@ class Prepared:
         backbone = build_from_folder(replace(folder, lora=replace(folder.lora, dropout=dropout)))
         return Ours(backbone.to(device).train(), self.open_store())
 
-    def open_plain(self, device: torch.device) -> Plain:
-        """The plain path, over the same backbone loaded once more."""
+    def open_plain(self, device: torch.device, *, float32_adapters: bool = False) -> Plain:
+        """The plain path, over the same backbone loaded once more; for the dtype of adapters see :class:`Plain`."""
         folder = self.adapters
         model, tokenizer = load_pretrained(BackboneConfig(name=folder.backbone["name"]))
-        return Plain(cast(Any, model).to(device).train(), tokenizer, folder)
+        model = cast(Any, model).to(device).train()
+        return Plain(model, tokenizer, folder, float32_adapters=float32_adapters)
 
     def open_way(self, name: str, device: torch.device) -> Ours | Plain:
         """One of both by its name."""

@@ -28,7 +28,7 @@ def _parts(report: Report) -> Iterator[str]:
 
 
 def main_table(rows: Iterable[Row]) -> str:
-    """Steps and encoding beside the plain path and the limit; further variants of ours below their row."""
+    """Steps and encoding beside the plain path and the limit; further variants of either below their row."""
     heads = ("", "ours s", "plain s", "plain / ours", "MFU", "tokens/s", "peak GB, ours / plain")
     return _table(heads, (cells for row in rows for cells in _lines(row)))
 
@@ -37,6 +37,10 @@ def _lines(row: Row) -> Iterator[list[str]]:
     peaks = " / ".join(f"{row.peaks[name] / 1e9:.2f}" for name in (OURS, PLAIN) if row.peaks)
     for name, seconds in row.seconds.items():
         if name == PLAIN:
+            continue
+        if name.startswith(PLAIN):
+            ratio = f"{median(seconds) / row.median():.2f}"
+            yield [f"**{row.key}** {name}", spread(row.seconds[OURS]), spread(seconds), ratio, "", "", ""]
             continue
         middle, limit = median(seconds), row.flops / row.rate
         cells = [spread(seconds), spread(row.seconds[PLAIN]), f"{row.median(PLAIN) / middle:.2f}"]

@@ -7,9 +7,17 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from clara_lightning.errors import ClaraError
-from clara_lightning.objectives.losses import compression_mse, info_nce, information_retained
+from clara_lightning.objectives import losses
+from clara_lightning.objectives.losses import (
+    compression_mse,
+    head_cross_entropy,
+    info_nce,
+    information_retained,
+)
 
 TAU = 0.3
 
@@ -115,3 +123,55 @@ def test_a_question_without_a_gold_document_that_is_there_is_refused(gold: list[
     mask = torch.tensor([[True, True], [True, False]])
     with pytest.raises(ClaraError, match="gold_BN must hold a gold document for each question"):
         info_nce(torch.zeros(2, 2), torch.tensor(gold), mask, temperature=1.0)
+
+
+def head_inputs(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Hidden states, an output layer with a bias, and tokens."""
+    draw = torch.Generator().manual_seed(0)
+    hidden, weight, bias = (torch.randn(*shape, generator=draw).to(dtype) for shape in ((10, 6), (17, 6), (17,)))
+    return hidden, weight, bias, torch.randint(17, (10,), generator=draw)
+
+
+@pytest.mark.parametrize("rows", [3, 256])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6), (torch.bfloat16, 1e-2)]
+)
+def test_head_cross_entropy_is_that_of_whole_logits(
+    rows: int, dtype: torch.dtype, tolerance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losses, "_PART", rows)
+    hidden, weight, bias, ids = head_inputs(dtype)
+    weights = torch.linspace(-1, 2, 10)
+    results = []
+    for bias_V in (bias, None):
+        for ours in (True, False):
+            x = hidden.clone().requires_grad_()
+            if ours:
+                loss = head_cross_entropy(x, weight, bias_V, ids)
+            else:
+                logits = functional.linear(x, weight, bias_V)
+                logits = logits.to(torch.promote_types(dtype, torch.float32))
+                loss = functional.cross_entropy(logits, ids, reduction="none")
+            (loss * weights).sum().backward()
+            assert x.grad is not None
+            results.append((loss.detach(), x.grad))
+    for one, other in (results[:2], results[2:]):
+        for found, wanted in zip(one, other, strict=True):
+            assert found.dtype == wanted.dtype
+            assert (found.double() - wanted.double()).norm() <= tolerance * wanted.double().norm()
+
+
+def test_head_cross_entropy_by_finite_differences() -> None:
+    hidden, weight, bias, ids = head_inputs(torch.float64)
+    assert torch.autograd.gradcheck(lambda x: head_cross_entropy(x, weight, bias, ids), (hidden.requires_grad_(),))
+
+
+def test_head_cross_entropy_refuses_a_head_that_is_trained() -> None:
+    hidden, weight, _, ids = head_inputs(torch.float32)
+    with pytest.raises(ValueError, match="frozen"):
+        head_cross_entropy(hidden, weight.requires_grad_(), None, ids)
+
+
+def test_head_cross_entropy_of_an_impossible_token_is_finite() -> None:
+    hidden, weight = torch.tensor([[1.0]]), torch.tensor([[0.0], [500.0]])
+    assert head_cross_entropy(hidden, weight, None, torch.tensor([0])).item() == pytest.approx(500.0)

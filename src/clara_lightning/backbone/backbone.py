@@ -204,6 +204,11 @@ class ClaraBackbone(nn.Module):
         return self.causal_lm.device
 
     @property
+    def attention(self) -> str:
+        """The attention implementation, as ``backbone.attention`` names it."""
+        return self._runner.attention
+
+    @property
     def is_quantized(self) -> bool:
         """Whether the frozen weights are packed in 8 or 4 bits: such weights cannot be cut into shards."""
         return bool(getattr(self.causal_lm, "is_quantized", False))

@@ -141,11 +141,18 @@ def packed_attention(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if query.device.type == "cpu" and not dropout:
         return _BlockAttention.apply(query, key, value, sequences, scale), None  # type: ignore[no-untyped-call]
+    return _padded_attention(query, key, value, sequences, dropout=dropout, scale=scale), None
+
+
+def _padded_attention(
+    query: Tensor, key: Tensor, value: Tensor, sequences: Sequences, *, dropout: float, scale: float
+) -> Tensor:
+    """Attention alone is padded, on the right, where causality hides it: without a mask torch has its best kernels."""
     query, key, value = (sequences.pad(x[0].transpose(0, 1)).transpose(1, 2) for x in (query, key, value))
     out_NHTE = F.scaled_dot_product_attention(
         query, key, value, is_causal=True, dropout_p=dropout, scale=scale, enable_gqa=query.shape[1] != key.shape[1]
     )
-    return out_NHTE.transpose(1, 2).flatten(0, 1)[sequences.padded_P][None], None
+    return out_NHTE.transpose(1, 2).flatten(0, 1)[sequences.padded_P][None]
 
 
 AttentionInterface.register(ATTENTION, packed_attention)

@@ -22,6 +22,7 @@ from clara_lightning.objectives.losses import head_cross_entropy
 log = logging.getLogger(__name__)
 
 _WINDOWS = ("sliding_window", "attention_chunk_size")  # of a configuration: positions that a token sees at most
+TORCH_ATTENTION = "sdpa"
 _TRIAL = (5, 3)  # lengths of the sequences that packing is tried with
 
 
@@ -46,6 +47,12 @@ class Runner:
         self._tried = False
         if self._packs:
             model.set_attn_implementation(ATTENTION)
+
+    @property
+    def attention(self) -> str:
+        """The attention implementation by transformers' name; ours is torch's too."""
+        name = str(self.model.config._attn_implementation)
+        return TORCH_ATTENTION if name == ATTENTION else name
 
     def hidden(self, inputs_PD: Tensor, sequences: Sequences) -> Tensor:
         """Last hidden states ``(P, D)`` of the LM without its head, from input embeddings ``(P, D)``."""
@@ -104,6 +111,8 @@ class Runner:
             self._plain_head = self._plain_head and (not self._has_values or self._head_is_plain())
         finally:
             self.model.train(was_training)
+        if self.attention == TORCH_ATTENTION and not self._packs:
+            self.model.set_attn_implementation(TORCH_ATTENTION)
 
     def _packing_is_exact(self) -> bool:
         both = self._trial_inputs(_TRIAL)
@@ -146,7 +155,7 @@ class Runner:
 def could_pack(model: PreTrainedModel) -> bool:
     """Whether the configuration allows it: torch's attention, positions that are told, and no state beside them."""
     stateless = not getattr(model, "_is_stateful", False)
-    return stateless and model.config._attn_implementation == "sdpa" and takes_positions(model.base_model)
+    return stateless and model.config._attn_implementation == TORCH_ATTENTION and takes_positions(model.base_model)
 
 
 def _window(config: Any) -> float:

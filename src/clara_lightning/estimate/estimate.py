@@ -20,7 +20,7 @@ from clara_lightning.estimate.plan import Plan, read_plan
 from clara_lightning.estimate.skeleton import Skeleton, SkeletonSettings
 from clara_lightning.estimate.trace import trace
 
-DEFAULT_MFU = {"cuda": 0.35, "cpu": 0.7}  # the CPU's peak is measured, with a matrix product that is never as idle
+DEFAULT_MFU = {"cuda": 0.35, "cpu": 0.5}  # of a CPU's peak as measured: see benchmarks/README.md
 
 
 @dataclass(frozen=True)

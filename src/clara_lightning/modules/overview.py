@@ -53,7 +53,7 @@ def without_effect(module: ClaraModule, trainer: Trainer) -> list[str]:
     answers = module.answers
     if not answers.rows and answers.max_new_tokens != default_of(type(module), "max_new_tokens"):
         found.append("model.init_args.max_new_tokens: model.init_args.generate_rows is 0")
-    asked, used = module.backbone_config.attention, module.backbone.causal_lm.config._attn_implementation
+    asked, used = module.backbone_config.attention, module.backbone.attention
     if asked != used:
         found.append(f"model.init_args.backbone.attention {asked}: this backbone runs {used}")
     return found
@@ -74,7 +74,7 @@ def _backbone(module: ClaraModule) -> dict[str, str]:
         "backbone": f"{config.name}{revision}: {frozen / 1e6:,.1f} M frozen parameters in {lm.dtype}".replace(
             "torch.", ""
         ),
-        "attention": str(lm.config._attn_implementation),
+        "attention": module.backbone.attention,
         "activation checkpointing": "on" if config.gradient_checkpointing else "off",
         "memory": f"{memory.kind}, {memory.document_tokens} tokens to {memory.tokens} ({memory.compression_rate:g}x)"
         + (f", resized from {before.document_tokens} to {before.tokens}" if before and before != memory else ""),
