@@ -72,6 +72,7 @@ def measure(work: Work, bench: Bench) -> Row:
         flops=Layers.of_config(backbone.causal_lm.config, rank=LORA.rank).flops(work.passes(backbone.prompts)),
         rate=turns.rate,
         difference=difference(turns.first[OURS], turns.first[PLAIN]),
+        tolerance=work.tolerance,
     )
     del ours, plain, variants, backbone, turns
     give_back()

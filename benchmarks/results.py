@@ -10,7 +10,6 @@ from typing import Any
 from benchmarks.settings import OURS, PLAIN
 
 FIGURES = ("ratio", "mfu")  # what a row's figures are called in a file, and compared by
-TOLERANCE = 0.02  # in bfloat16 both paths round in other places
 
 
 @dataclass
@@ -25,6 +24,7 @@ class Row:
         flops: operations that have to be done; see :mod:`benchmarks.limit`.
         rate: operations a second of a large matrix product, measured in the same rounds.
         difference: between what both paths gave: relative, 0 is equal.
+        tolerance: differences up to it are rounding.
         peaks: bytes of each path at most.
     """
 
@@ -35,6 +35,7 @@ class Row:
     flops: int
     rate: float
     difference: float | None = None
+    tolerance: float = 0.0
     peaks: dict[str, int] = field(default_factory=dict)
 
     def median(self, name: str = OURS) -> float:
@@ -106,7 +107,7 @@ class Report:
         return [
             f"row {row.key}: both paths should give the same, but differ by {row.difference:.2g}"
             for row in self.rows
-            if row.difference is not None and not row.difference <= TOLERANCE
+            if row.difference is not None and not row.difference <= row.tolerance
         ]
 
     def to_json(self) -> dict[str, Any]:

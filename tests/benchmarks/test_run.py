@@ -34,7 +34,7 @@ def test_paths_that_disagree_are_named() -> None:
     from benchmarks.results import Report, Row
 
     seconds = {"ours": [1.0], "plain": [2.0]}
-    rows = [Row("a", "", seconds, 1, 1, 1.0, difference=d) for d in (0.001, 0.5, float("nan"))]
+    rows = [Row("a", "", seconds, 1, 1, 1.0, difference=d, tolerance=0.02) for d in (0.001, 0.5, float("nan"))]
 
     assert len(Report("", [], rows).disagreements()) == 2
 
