@@ -139,6 +139,9 @@ def packed_attention(
     if unknown or not getattr(module, "is_causal", True):
         raise NotImplementedError(f"packed attention with {unknown or 'what is not causal'}")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if torch.is_autocast_enabled(query.device.type):  # which would take in products alone, and not what is around them
+        dtype = torch.get_autocast_dtype(query.device.type)
+        query, key, value = (x.to(dtype) for x in (query, key, value))
     if query.device.type == "cpu" and not dropout:
         return _BlockAttention.apply(query, key, value, sequences, scale), None  # type: ignore[no-untyped-call]
     return _padded_attention(query, key, value, sequences, dropout=dropout, scale=scale), None
@@ -168,6 +171,7 @@ class _BlockAttention(torch.autograd.Function):
     """
 
     @staticmethod
+    @torch.autocast("cpu", enabled=False)  # type: ignore[untyped-decorator]
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, sequences: Sequences, scale: float) -> Tensor:
         ctx.save_for_backward(query, key, value)
         ctx.sequences, ctx.scale = sequences, scale
@@ -178,6 +182,7 @@ class _BlockAttention(torch.autograd.Function):
         return out_PGRE.flatten(1, 2)[None]
 
     @staticmethod
+    @torch.autocast("cpu", enabled=False)  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> Any:
         query, key, value = ctx.saved_tensors
         grad_PGRE = _by_key_head(grad, key)
