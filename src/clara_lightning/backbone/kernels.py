@@ -26,9 +26,15 @@ def quicken(model: PreTrainedModel, *, has_values: bool = True) -> None:
         model: a frozen causal LM, with its adapters.
         has_values: whether outcomes can be compared; without values every module that looks right gets them.
     """
+    exact: dict[type[nn.Module], bool] = {}  # layers of one class compute the same
     for module in model.modules():
         forward = _rms_norm_of(module) or _gated_mlp_of(module)
-        if forward is not None and (not has_values or _is_exact(module, forward)):
+        if forward is None:
+            continue
+        kind = type(module)
+        if kind not in exact:
+            exact[kind] = not has_values or _is_exact(module, forward, dtype=model.dtype, device=model.device)
+        if exact[kind]:
             module.forward = forward
 
 
@@ -58,15 +64,15 @@ def _gated_mlp(module: Any, x: Tensor) -> Tensor:
     return module.down_proj(gated)  # type: ignore[no-any-return]
 
 
-def _is_exact(module: nn.Module, forward: Forward) -> bool:
-    weight = next(module.parameters())
-    draw = torch.Generator().manual_seed(0)
-    x = torch.randn(1, 3, weight.shape[-1], generator=draw).to(weight)
+def _is_exact(module: Any, forward: Forward, *, dtype: torch.dtype, device: torch.device) -> bool:
+    # Not by the shape of an MLP's weight, which may be packed.
+    width = module.gate_proj.in_features if hasattr(module, "gate_proj") else module.weight.shape[-1]
+    x = torch.randn(1, 3, width, generator=torch.Generator().manual_seed(0)).to(device, dtype)
     was_training = module.training
     module.eval()
     try:
         return torch.equal(forward(x), module(x))
-    except (RuntimeError, TypeError):  # of other shapes than it looked like
+    except Exception:  # of other shapes than it looked like, or packed for another device: it keeps its own forward
         return False
     finally:
         module.train(was_training)
