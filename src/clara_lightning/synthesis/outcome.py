@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from clara_lightning.data.records import PairKind
 from clara_lightning.synthesis.tasks import ComplexType
-from clara_lightning.synthesis.teacher import Usage
+from clara_lightning.synthesis.teacher import NO_USAGE, Usage
 
 PairType = Literal["simple"] | ComplexType
 Found = Literal["exact", "teacher"]
@@ -94,7 +94,7 @@ class Outcome:
     dropped: tuple[Dropped, ...] = ()
     reason: Reason | None = None
     detail: str = ""
-    usage: Usage = Usage()
+    usage: Usage = NO_USAGE
 
     @property
     def coverage(self) -> float:

@@ -25,12 +25,15 @@ class Usage:
         )
 
 
+NO_USAGE = Usage()
+
+
 @dataclass(frozen=True)
 class Reply:
     """An answer that passed its task's check, and what it took."""
 
     value: Mapping[str, Any]
-    usage: Usage = Usage()
+    usage: Usage = NO_USAGE
 
 
 class Teacher(Protocol):
@@ -60,7 +63,7 @@ class Teacher(Protocol):
 class BadReplyError(Exception):
     """An answer that cannot be used, in words; ``usage`` is what it took nevertheless."""
 
-    def __init__(self, reason: str, usage: Usage = Usage()) -> None:
+    def __init__(self, reason: str, usage: Usage = NO_USAGE) -> None:
         super().__init__(reason)
         self.usage = usage
 
