@@ -7,6 +7,7 @@ asked for (and paid) twice.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,7 @@ from clara_lightning.synthesis.tasks import Request
 from clara_lightning.synthesis.teacher import BadReplyError, Reply, Teacher, Usage
 
 SHARDS = "0123456789abcdef"
-_KEY_START = b'{"key": "'
-_KEY_DIGITS = 32
+_KEY = re.compile(rb'\{"key": "([0-9a-f]{32})"')  # all that is parsed of a line to find it again
 _COMPACT_BYTES = 64 << 20
 
 

@@ -83,9 +83,8 @@ class _DocumentWork:
             if not self.pairs:
                 return self._outcome("no pairs", self._commonest_fault())
             if (coverage := self.rounds[-1].coverage) < self.settings.min_coverage:
-                return self._outcome(
-                    "coverage", f"{coverage:.2f} after {len(self.rounds)} rounds, below {self.settings.min_coverage:g}"
-                )
+                limit = f"{coverage:.2f} after round {len(self.rounds)}, below {self.settings.min_coverage:g}"
+                return self._outcome("coverage", limit)
             if self.settings.complex:
                 await self._complex()
             if self.settings.paraphrase:
@@ -209,7 +208,7 @@ class _DocumentWork:
         if not reasons:
             return "the teacher asks nothing"
         commonest = max(dict.fromkeys(reasons), key=reasons.count)
-        return f"{len(reasons)} questions dropped, most of them: {commonest}"
+        return f"questions dropped: {len(reasons)}, most of them: {commonest}"
 
     def _outcome(self, reason: Reason | None = None, detail: str = "") -> Outcome:
         content = self.document.content

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from clara_lightning.data.records import Document
 from clara_lightning.errors import ClaraError
@@ -21,65 +21,65 @@ AskAbout = Callable[[str, Request], Awaitable[Reply]]
 """Puts a request about the document of this key to the teacher."""
 
 
-@dataclass
-class Finished:
-    """Where finished documents go, with a guard against a teacher that is no use at all.
+class Guard:
+    """Passes outcomes on to be recorded, and stops the run when the teacher is of no use at all.
+
+    Args:
+        record: takes an outcome that is final.
 
     Attributes:
-        record: takes an outcome.
-        failed: ids of documents for which the teacher was not available, with the reason.
+        failed: ids of documents for which the teacher was not available, with the reason: the next run tries them.
     """
 
-    record: Callable[[Outcome], None]
-    failed: dict[str, str] = field(default_factory=dict)
-    _failures: int = 0
-    _doubtful: list[Outcome] = field(default_factory=list)
-    _answered: bool = False
+    def __init__(self, record: Callable[[Outcome], None]) -> None:
+        self.failed: dict[str, str] = {}
+        self._record = record
+        self._failures = 0
+        self._doubtful: list[Outcome] | None = []  # none once the teacher has said something of use
 
-    def done(self, outcome: Outcome) -> None:
+    def take(self, outcome: Outcome) -> None:
         """Take an outcome. Until the teacher has said something of use, none is recorded.
 
         Raises:
-            ClaraError: it has not, for too many documents.
+            ClaraError: it has not, or was not available, for too many documents in a row.
         """
+        if outcome.reason == "unavailable":
+            self._fail(outcome)
+            return
         self._failures = 0
-        if outcome.reason == "bad reply" and not self._answered:
+        if self._doubtful is None:
+            self._record(outcome)
+        elif outcome.reason == "bad reply":
             self._doubtful.append(outcome)
             if len(self._doubtful) >= MAX_FAILURES:
                 raise ClaraError(
                     f"--teacher: nothing that it said about the first {MAX_FAILURES} documents can be used; "
                     f"the last: {outcome.detail}"
                 )
-            return
-        self._answered = True
-        self.flush()
-        self.record(outcome)
+        else:
+            self.finish()
+            self._record(outcome)
 
-    def fail(self, document: Document, error: UnavailableError) -> None:
-        """Remember a document that the next run must try again.
+    def finish(self) -> None:
+        """Record what was held back."""
+        for outcome in self._doubtful or ():
+            self._record(outcome)
+        self._doubtful = None
 
-        Raises:
-            ClaraError: the teacher was not available for too many documents in a row.
-        """
-        self.failed[document.id] = str(error)
+    def _fail(self, outcome: Outcome) -> None:
+        self.failed[outcome.id] = outcome.detail
         self._failures += 1
         if self._failures >= MAX_FAILURES:
             raise ClaraError(
-                f"--teacher: no answer for {MAX_FAILURES} documents in a row: {error}; "
+                f"--teacher: no answer for {MAX_FAILURES} documents in a row: {outcome.detail}; "
                 "what is finished is kept: run the same command again to go on"
             )
-
-    def flush(self) -> None:
-        """Record what was held back."""
-        for outcome in self._doubtful:
-            self.record(outcome)
-        self._doubtful.clear()
 
 
 async def work_on(
     documents: Iterable[Document],
     ask: AskAbout,
-    finished: Finished,
+    finish: Callable[[Outcome], None],
     *,
     settings: PipelineSettings,
     is_known: IsKnown,
@@ -90,7 +90,7 @@ async def work_on(
     Args:
         documents: taken one by one, when there is room for another.
         ask: puts a request to the teacher.
-        finished: takes what became of them, in the order in which they are finished.
+        finish: takes what became of them, in the order in which they are finished.
         settings: what is made of a document.
         is_known: whether an evaluation asks a question.
         open_documents: worked on at once, 1 or more.
@@ -110,9 +110,8 @@ async def work_on(
             try:
                 outcome = await synthesize_document(document, about, settings, is_known=is_known)
             except UnavailableError as error:
-                finished.fail(document, error)
-            else:
-                finished.done(outcome)
+                outcome = Outcome(key, document.id, document.content, reason="unavailable", detail=str(error))
+            finish(outcome)
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -120,7 +119,6 @@ async def work_on(
                 group.create_task(worker())
     except BaseExceptionGroup as errors:
         raise _first(errors) from errors
-    finished.flush()
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -143,11 +141,13 @@ class WorkFactory:
 
     Attributes:
         make_teacher: makes the teacher.
+        make_is_known: makes the look-up of questions that evaluations ask.
         settings: what is made of a document.
         open_documents: worked on at once.
     """
 
     make_teacher: Callable[[], Teacher]
+    make_is_known: Callable[[], IsKnown]
     settings: PipelineSettings
     open_documents: int
 
@@ -162,6 +162,7 @@ class ChunkWork:
     def __init__(self, factory: WorkFactory) -> None:
         self._factory = factory
         self._teacher = factory.make_teacher()
+        self._is_known = factory.make_is_known()
         self._runner = asyncio.Runner()
 
     def run(self, documents: Sequence[Document]) -> Sequence[Outcome]:
@@ -175,9 +176,9 @@ class ChunkWork:
             work_on(
                 documents,
                 ask,
-                Finished(outcomes.append),
+                outcomes.append,
                 settings=self._factory.settings,
-                is_known=lambda question: False,
+                is_known=self._is_known,
                 open_documents=self._factory.open_documents,
             )
         )
