@@ -71,13 +71,10 @@ class Ledger:
 
     def _places(self, digit: str) -> Iterator[tuple[bytes, int]]:
         for start, line in read_lines(self._path(digit)):
-            key = line[len(_KEY_START) : len(_KEY_START) + _KEY_DIGITS]
-            try:
-                yield bytes.fromhex(key.decode()), start
-            except ValueError as error:
-                raise ClaraError(
-                    f"{self._path(digit)}: byte {start}: not a line that clara synthesize wrote"
-                ) from error
+            found = _KEY.match(line)
+            if found is None:
+                raise ClaraError(f"{self._path(digit)}: byte {start}: no line of clara synthesize")
+            yield bytes.fromhex(found[1].decode()), start
 
 
 class Journal:

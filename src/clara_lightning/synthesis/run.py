@@ -221,9 +221,7 @@ class Run:
         from clara_lightning.synthesis.workers import in_processes, in_ray
 
         spread = self.settings.spread
-        factory = WorkFactory(
-            self.make_teacher, self._is_known(), self.settings.pipeline, self.settings.open_documents
-        )
+        factory = WorkFactory(self.make_teacher, self._is_known(), self.settings.pipeline, self.settings.open_documents)
         if spread.over == "processes":
             return in_processes(self.left(), factory, num_workers=spread.workers)
         return in_ray(
