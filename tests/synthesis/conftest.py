@@ -1,0 +1,30 @@
+"""A scripted server for all tests of this folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def _load(name: str) -> Any:
+    """A file beside this one: with ``--import-mode=importlib`` tests cannot import each other."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def scripted_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """``scripted_server(script)`` starts an endpoint, as ``tests/synthesis/scripted_server.py`` says."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    servers = (sys.modules.get("scripted_server") or _load("scripted_server")).Servers()
+    yield servers
+    servers.stop()
