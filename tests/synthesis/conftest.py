@@ -1,4 +1,4 @@
-"""A scripted server for all tests of this folder."""
+"""A scripted server, and a client that asks it, for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ def _load(name: str) -> Any:
     """A file beside this one: with ``--import-mode=importlib`` tests cannot import each other."""
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None and spec.loader is not None
+    if name in sys.modules:
+        return sys.modules[name]
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -25,6 +27,12 @@ def scripted_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """``scripted_server(script)`` starts an endpoint, as ``tests/synthesis/scripted_server.py`` says."""
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    servers = (sys.modules.get("scripted_server") or _load("scripted_server")).Servers()
+    servers = _load("scripted_server").Servers()
     yield servers
     servers.stop()
+
+
+@pytest.fixture
+def client() -> Any:
+    """The functions of ``tests/synthesis/endpoint_client.py``."""
+    return _load("endpoint_client")

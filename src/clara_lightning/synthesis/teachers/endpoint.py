@@ -174,6 +174,8 @@ class EndpointModel(ChatModel):
                 return _Http(response.status, response.headers, await response.read())
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError) as error:
             raise TryAgainError(wording(f"cannot be reached: {_why(error)}"), sent=False) from None
+        except aiohttp.InvalidURL:
+            raise ClaraError(f"{self._settings.shown}: is not a URL") from None
         except TimeoutError:
             raise TryAgainError(f"no answer within {self._settings.timeout:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
@@ -228,5 +230,6 @@ def _why(error: Exception) -> str:
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the connection was closed without an answer"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.strerror or str(error.os_error)
+        cause = getattr(error, "certificate_error", None) or error.os_error
+        return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
     return str(error) or type(error).__name__
