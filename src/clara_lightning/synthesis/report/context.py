@@ -43,7 +43,7 @@ def context_sections(figures: Figures, context: Mapping[str, object]) -> list[Se
     made = [
         Section("What it took", _TOOK_TEXT, [Table("", ["what", "value"], [*_usage(figures), *_rows(took)])]),
         Section("Before the teacher", _BEFORE_TEXT, list(chain.from_iterable(before))),
-        Section("Settings", _SETTINGS_TEXT, [Table("", ["setting", "value"], _rows(first | rest), text=True)]),
+        Section("Settings", _SETTINGS_TEXT, [Table("", ["setting", "value"], _settings(first, rest), text=True)]),
     ]
     kept = [section._replace(tables=[table for table in section.tables if table.rows]) for section in made]
     return [section for section in kept if section.tables]
@@ -68,14 +68,26 @@ def _usage(figures: Figures) -> list[Row]:
     ]
 
 
+def _settings(first: Mapping[str, object], rest: Mapping[str, object]) -> list[Row]:
+    settings = rest.get("settings")
+    if not isinstance(settings, Mapping):
+        return _rows({**first, **rest})
+    return [*_rows(first), *_rows(settings), *_rows({key: rest[key] for key in rest if key != "settings"})]
+
+
 def _mapping(name: str, values: object) -> list[Table]:
     """A mapping as a table of its figures, and a table for each list in it."""
     if not isinstance(values, Mapping):
         return [Table("", ["what", "value"], _rows({name: values}))]
-    lists = {key: value for key, value in values.items() if _is_list(value)}
-    plain = {key: value for key, value in values.items() if key not in lists}
-    tables = [Table(name, ["what", "value"], _rows(plain))]
-    return tables + [_list(f"{name}: {key}", value) for key, value in lists.items()]
+    lists = {str(key): value for key, value in values.items() if _is_list(value)}
+    plain = {str(key): value for key, value in values.items() if str(key) not in lists}
+    rows = [Row([_worded(row.cells[0]), row.cells[1]]) for row in _rows(plain)]
+    return [Table(name, ["what", "value"], rows), *[_list(f"{name}: {key}", value) for key, value in lists.items()]]
+
+
+def _worded(name: str) -> str:
+    """A name with dots and underscores as people say it."""
+    return name.replace(".", ": ").replace("_", " ")
 
 
 def _list(caption: str, items: Sequence[object]) -> Table:

@@ -67,6 +67,7 @@ def html(figures: Figures, samples: Samples, context: Mapping[str, object]) -> s
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["unbroken"] = lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%")
     groups = {"accepted": samples.accepted, "rejected": samples.rejected}
     return environment.get_template(PAGE).render(
         teacher=str(context.get("teacher", "")),

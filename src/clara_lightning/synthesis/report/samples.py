@@ -11,6 +11,7 @@ from typing import NamedTuple
 from clara_lightning.synthesis.outcome import Dropped, Found, Outcome, Pair
 from clara_lightning.synthesis.report.figures import REASONS
 from clara_lightning.synthesis.report.sampling import Smallest, stable_number
+from clara_lightning.synthesis.report.sections import Row, Table
 from clara_lightning.synthesis.report.text import percent, shortened
 from clara_lightning.synthesis.report.words import REASON_WORDS
 
@@ -34,8 +35,8 @@ class Sample(NamedTuple):
         title: its first line.
         facts: its id and what came of it.
         document: its text, the answers that stand in it letter by letter apart.
-        pairs: question, answer, type, how found, round; a header first; empty without pairs.
-        dropped: question, answer, type, reason, round; likewise.
+        pairs: what was kept.
+        dropped: what was not.
         notes: how many rows are not shown.
         paraphrase: the paraphrase; empty pieces without one.
         faults: what was wrong with it.
@@ -44,8 +45,8 @@ class Sample(NamedTuple):
     title: str
     facts: str
     document: Cut
-    pairs: list[list[str]]
-    dropped: list[list[str]]
+    pairs: Table
+    dropped: Table
     notes: list[str]
     paraphrase: Cut
     faults: Sequence[str]
@@ -97,8 +98,8 @@ def sample(outcome: Outcome) -> Sample:
         title=shortened(outcome.document.strip().partition("\n")[0], longest=90) or outcome.id,
         facts=_facts(outcome),
         document=cut(outcome.document, exact),
-        pairs=_rows(["question", "answer", "type", "found", "round"], [_pair(pair) for pair in outcome.pairs]),
-        dropped=_rows(["question", "answer", "type", "why", "round"], [_dropped(one) for one in outcome.dropped]),
+        pairs=_table("found", [_pair(pair) for pair in outcome.pairs]),
+        dropped=_table("why", [_dropped(one) for one in outcome.dropped]),
         notes=notes,
         paraphrase=cut(outcome.paraphrase or "", []),
         faults=outcome.paraphrase_faults,
@@ -135,26 +136,25 @@ def _places(text: str, answers: Sequence[str]) -> list[tuple[int, int]]:
 def _facts(outcome: Outcome) -> str:
     why = f"Rejected: {REASON_WORDS[outcome.reason]}. " if outcome.reason else ""
     detail = f"{shortened(outcome.detail).rstrip('.')}. " if outcome.detail else ""
-    rounds = ", ".join(f"{percent(one.coverage)}" for one in outcome.rounds)
-    coverage = (
-        f"Coverage after each round: {rounds}; of content words: {percent(outcome.word_coverage)}. " if rounds else ""
-    )
+    rounds = ", ".join(percent(one.coverage) for one in outcome.rounds)
+    words = percent(outcome.word_coverage)
+    coverage = f"Coverage after each round: {rounds}; of content words: {words}. " if rounds else ""
     tokens = outcome.usage.prompt_tokens + outcome.usage.completion_tokens
     took = f"{outcome.usage.requests} requests, {tokens:,} tokens. " if outcome.usage.requests else ""
     return f"{why}{detail}{coverage}{took}Id: {outcome.id}"
 
 
-def _rows(head: list[str], rows: list[list[str]]) -> list[list[str]]:
-    return [head, *rows[:MOST]] if rows else []
+def _table(about: str, rows: Sequence[Row]) -> Table:
+    return Table("", ["question", "answer", "type", about, "round"], rows[:MOST], text=True)
 
 
-def _pair(pair: Pair) -> list[str]:
-    return [pair.question, pair.answer, pair.type, FOUND[pair.found], _round(pair)]
+def _pair(pair: Pair) -> Row:
+    return Row([pair.question, pair.answer, pair.type, FOUND[pair.found], _round(pair)])
 
 
-def _dropped(one: Dropped) -> list[str]:
+def _dropped(one: Dropped) -> Row:
     reason = f"{one.reason}: {one.detail}" if one.detail else one.reason
-    return [one.question, one.answer or "-", one.type, reason, _round(one)]
+    return Row([one.question, one.answer or "-", one.type, reason, _round(one)])
 
 
 def _round(question: Pair | Dropped) -> str:

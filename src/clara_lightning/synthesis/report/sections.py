@@ -100,7 +100,7 @@ def _coverage(figures: Figures) -> Section:
         )
         for one in coverage.rounds
     ]
-    head = ["round", "documents", "asked", "kept", "covered after it"]
+    head = ["round", "documents", "asked", "kept", "covered"]
     text = (
         "The teacher lists a document's facts and says which of them the kept questions ask about. Only documents that "
         "were not covered enough had another round, so later rows are of harder documents. Content words are counted "
@@ -117,40 +117,43 @@ def _coverage(figures: Figures) -> Section:
 def _levels(caption: str, accepted: Levels, rejected: Levels) -> Table:
     both = list(zip(accepted.tenths, rejected.tenths, strict=True))
     widest = max(map(sum, both))
-    rows = [
-        Row([f"{10 * tenth} to {10 * tenth + 10} %", number(yes), number(no)], widths([yes, no], widest=widest))
-        for tenth, (yes, no) in enumerate(both)
-        if widest
-    ]
+    found = [tenth for tenth, numbers in enumerate(both) if any(numbers)]
+    rows = []
+    for tenth in range(found[-1], found[0] - 1, -1) if found else []:
+        cells = [f"{10 * tenth} to {10 * tenth + 10} %", *map(number, both[tenth])]
+        rows.append(Row(cells, widths(both[tenth], widest=widest)))
     means = ", ".join(
         f"{name} {percent(levels.mean.mean)}"
         for name, levels in (("accepted", accepted), ("rejected", rejected))
         if levels.mean.count
     )
-    return Table(f"{caption} (mean: {means})", ["share", "accepted", "rejected"], rows[::-1], ["accepted", "rejected"])
+    return Table(f"{caption} (mean: {means})", ["share", "accepted", "rejected"], rows, ["accepted", "rejected"])
 
 
 def _questions(figures: Figures) -> Section:
     questions = figures.questions
-    kinds = [(name, each.count, each.each.mean, each.share) for name, each in questions.types.items()]
-    total = sum(count for _, count, _, _ in kinds)
-    complex_ = total - kinds[0][1]
-    kinds.insert(1, ("complex", complex_, questions.complex.mean, complex_ / total if total else None))
-    widest = max([each or 0.0 for _, _, each, _ in kinds] + list(questions.published.values()))
-    rows = []
-    for name, count, each, share in kinds if total else []:
-        published = questions.published.get(name)
-        tick = widths([published], widest=widest)[0] if published else None
-        label = name if published else f"- {name}"
-        cells = [label, number(count), number(each), number(published), percent(share)]
-        rows.append(Row(cells, widths([each or 0.0], widest=widest), tick))
-    head = ["type", "pairs", "a document", "published", "share"]
     text = (
-        "Types are counted over accepted documents; the line across a bar is the published data (CLaRa paper, section "
-        "3.1). Where answers were found, and what was dropped, is counted over every document."
+        "Types are counted over accepted documents: in all, and for each of them beside the published data (CLaRa "
+        "paper, section 3.1). Where answers were found, and what was dropped, is counted over every document."
     )
     dropped = [_dropped(reason, each) for reason, each in questions.reasons.items()]
-    return Section("Questions", text, [Table("Types", head, rows, ["a document"]), *_checks(questions), *dropped])
+    return Section("Questions", text, [_types(questions), *_checks(questions), *dropped])
+
+
+def _types(questions: QuestionFigures) -> Table:
+    """Simple and complex questions, and the types of the complex ones below these."""
+    total = sum(each.count for each in questions.types.values())
+    kinds = [(name, each.count, each.each.mean) for name, each in questions.types.items()]
+    kinds.insert(1, ("complex", total - kinds[0][1], questions.complex.mean))
+    widest = max([each or 0.0 for _, _, each in kinds] + list(questions.published.values()))
+    rows = []
+    for name, count, each in kinds if total else []:
+        published = questions.published.get(name)
+        label = name if published else f"\N{NO-BREAK SPACE}\N{NO-BREAK SPACE}{name}"
+        cells = [label, number(count), number(each), number(published), percent(count / total)]
+        tick = widths([published], widest=widest)[0] if published else None
+        rows.append(Row(cells, widths([each or 0.0], widest=widest), tick))
+    return Table("Types", ["type", "pairs", "each", "published", "share"], rows, ["each", "published"])
 
 
 def _checks(questions: QuestionFigures) -> list[Table]:
@@ -196,7 +199,7 @@ def _lengths(lengths: Mapping[str, Spread]) -> Table:
 def _phrasing(questions: QuestionFigures) -> list[Table]:
     openings, repeated = questions.openings, questions.repeated
     begin = [
-        Row([each.phrase, percent(each.share), "".join(each.examples)], widths([each.share or 0.0], widest=1))
+        Row([each.phrase, "".join(each.examples), percent(each.share)], widths([each.share or 0.0], widest=1))
         for each in openings.top
     ]
     sampled = openings.looked_at < openings.total
@@ -205,7 +208,7 @@ def _phrasing(questions: QuestionFigures) -> list[Table]:
     share, of = repeated.questions, "" if repeated.looked_at == 1 else f" of a sample of {percent(repeated.looked_at)}"
     told = f"{share.count:,} of {share.of:,} questions{of}, {percent(share.share)}"
     return [
-        Table(f"How questions begin{looked_at}", ["words", "share", "for example"], begin, ["share"]),
+        Table(f"How questions begin{looked_at}", ["words", "for example", "share"], begin, ["share"], text=True),
         Table(f"Questions that several documents have in the same words: {told}", ["question", "documents"], same),
     ]
 
@@ -222,13 +225,13 @@ def _paraphrases(figures: Figures) -> Section:
     spread = [f"{value} %" for value in (length.median, length.p90, length.max)]
     lengths = [Row(["words beside the document's", f"{length.mean:.0f} %", *spread])] if length.mean is not None else []
     faults = [
-        Row([each.phrase, number(each.count), percent(each.share), " | ".join(each.examples[:2])])
+        Row([each.phrase, " | ".join(each.examples[:2]), number(each.count), percent(each.share)])
         for each in paraphrases.faults.top
     ]
     tables = [
         Table("", ["what became of them", "paraphrases", "share"], rows, ["share"]),
         Table("Length", ["length", "mean", "median", "p90", "longest"], lengths),
-        Table("What was wrong with the last one", ["fault", "times", "share", "for example"], faults),
+        Table("What was wrong with the last one", ["fault", "for example", "times", "share"], faults, text=True),
     ]
     text = "Of all documents that one was written for. A paraphrase passes where nothing is missing and nothing added."
     return Section("Paraphrases", text, tables)
