@@ -89,9 +89,10 @@ def _write(path: Path, content: str) -> None:
     working = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        working.write_bytes(content.encode("utf-8", "backslashreplace"))
-        working.replace(path)
+        try:
+            working.write_bytes(content.encode("utf-8", "backslashreplace"))
+            working.replace(path)
+        finally:
+            working.unlink(missing_ok=True)
     except OSError as error:
         raise ClaraError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        working.unlink(missing_ok=True)
