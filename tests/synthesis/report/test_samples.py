@@ -65,7 +65,7 @@ def test_rows_that_are_not_shown_are_counted() -> None:
     dropped = tuple(Dropped("Why?", "", "bridge", "asked", "", 1) for _ in range(MOST + 1))
     shown = sample(Outcome("1", "1", "Kenya", pairs=pairs, dropped=dropped))
     assert len(shown.pairs.rows) == len(shown.dropped.rows) == MOST
-    assert shown.notes == ["2 more pairs are not shown.", "1 more dropped questions are not shown."]
+    assert shown.notes == ["Not shown: 2 pairs more.", "Not shown: 1 dropped question more."]
 
 
 def test_it_tells_why_a_document_was_rejected() -> None:

@@ -114,6 +114,10 @@ def test_few_complex_questions() -> None:
     assert found.text == "Few complex questions: 1.0 a document." and "4.6" in found.evidence
 
 
+def test_no_complex_questions() -> None:
+    assert only([replace(one, pairs=one.pairs[:8]) for one in GOOD]).text == "No complex questions."
+
+
 def test_few_simple_questions() -> None:
     found = only([replace(one, pairs=one.pairs[5:]) for one in GOOD])
     assert found.text == "Few simple questions: 3.0 a document." and "7.8" in found.evidence

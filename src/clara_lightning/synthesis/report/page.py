@@ -24,7 +24,7 @@ DATA = "report.json"
 
 
 def write_report(folder: str | Path, outcomes: Iterable[Outcome], context: Mapping[str, object]) -> Figures:
-    """Count outcomes and write the report; ``report.json`` comes last, so a folder that has it is complete.
+    """Count outcomes and write the report: the page first, then the figures; earlier ones are replaced.
 
     The same outcomes in any order, with the same context, give the same bytes.
 

@@ -12,7 +12,7 @@ from clara_lightning.synthesis.outcome import Dropped, Found, Outcome, Pair
 from clara_lightning.synthesis.report.figures import REASONS
 from clara_lightning.synthesis.report.sampling import Smallest, stable_number
 from clara_lightning.synthesis.report.sections import Row, Table
-from clara_lightning.synthesis.report.text import percent, shortened
+from clara_lightning.synthesis.report.text import counted, percent, shortened
 from clara_lightning.synthesis.report.words import REASON_WORDS
 
 SAMPLES = 12
@@ -90,8 +90,8 @@ def sample(outcome: Outcome) -> Sample:
     """An outcome as people see it."""
     exact = [pair.answer for pair in outcome.pairs if pair.found == "exact"]
     notes = [
-        f"{len(rows) - MOST} more {what} are not shown."
-        for what, rows in (("pairs", outcome.pairs), ("dropped questions", outcome.dropped))
+        f"Not shown: {counted(len(rows) - MOST, what)} more."
+        for what, rows in (("pair", outcome.pairs), ("dropped question", outcome.dropped))
         if len(rows) > MOST
     ]
     return Sample(

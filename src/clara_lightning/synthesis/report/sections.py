@@ -81,7 +81,9 @@ def widths(values: Iterable[float], *, widest: float) -> tuple[float, ...]:
 
 
 def _documents(figures: Figures) -> Section:
-    shares = {"accepted": figures.accepted} | {REASON_WORDS[name]: each for name, each in figures.rejected.items()}
+    shares = {"accepted": figures.accepted} | {
+        f"rejected: {REASON_WORDS[name]}": each for name, each in figures.rejected.items()
+    }
     rows = [
         Row([name, number(each.count), percent(each.share)], widths([each.count], widest=figures.documents))
         for name, each in shares.items()

@@ -135,7 +135,7 @@ def _few_questions(figures: Figures) -> Iterator[Finding]:
         if each.mean is not None and each.mean < published / 2:
             yield Finding(
                 "unsure",
-                f"Few {kind} questions: {number(each.mean)} a document.",
+                f"Few {kind} questions: {number(each.mean)} a document." if each.mean else f"No {kind} questions.",
                 f"The published data have {published}. Longer documents hold more facts to ask about.",
             )
 
