@@ -116,9 +116,9 @@ class Contamination:
         return contamination
 
     def of_document(self, document: Document) -> Hit | None:
-        """The first words of a document's text that stand in a gold passage.
+        """The gold passage with which a document's text has words in common.
 
-        ``None`` where there are none, and where passages are not compared. The title is not looked at.
+        ``None`` where there is none, and where passages are not compared. The title is not looked at.
         """
         in_words = words(document.text)
         return self.of_words(in_words, hashes(in_words))
@@ -210,13 +210,15 @@ class _Index:
 
     def close(self) -> None:
         """Make it ready to be searched; nothing can be added after."""
-        keys, owners = np.frombuffer(self._keys, np.uint64), np.frombuffer(self._owners, np.uint32)
-        order = np.argsort(keys, kind="stable")
-        keys = keys[order]
+        # What is not needed any more is let go at once: of a million questions an array here takes half a gigabyte.
+        order = np.argsort(np.frombuffer(self._keys, np.uint64), kind="stable")
+        keys = np.frombuffer(self._keys, np.uint64)[order]
+        del self._keys
+        owners = np.frombuffer(self._owners, np.uint32)[order]
+        del self._owners, order
         is_first = np.ones(len(keys), np.bool_)
         is_first[1:] = keys[1:] != keys[:-1]
-        self._sorted_keys, self._sorted_owners = keys[is_first], owners[order[is_first]]
-        del self._keys, self._owners
+        self._sorted_keys, self._sorted_owners = keys[is_first], owners[is_first]
 
     def find(self, runs: Hashes) -> tuple[int, int] | None:
         """The first of the runs that is here: its position and its owner."""

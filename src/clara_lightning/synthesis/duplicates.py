@@ -8,6 +8,7 @@ each band of a sketch (64 bytes for the default threshold), and 16 more for a mo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -88,7 +89,8 @@ class Sketches:
 
     def close(self) -> None:
         """Remove them from the disk."""
-        self._file.close()
+        with suppress(OSError):  # a full disk was reported already, and close() would report it again
+            self._file.close()
 
     def _write(self) -> None:
         if self._waiting:

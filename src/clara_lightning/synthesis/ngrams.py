@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
 
-# Han with its radicals and marks, kana, Thai and Lao, Tibetan, Myanmar, Khmer.
+# Thai and Lao, Tibetan, Myanmar, Khmer, Han with its radicals, kana, and the punctuation of these two.
 _WITHOUT_SPACES = (
-    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"
-    "\u3400-\u4dbf\u4e00-\u9fff\ua9e0-\ua9ff\uaa60-\uaa7f\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3001-\u30ff\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\ua9e0-\ua9ff\uaa60-\uaa7f\uf900-\ufaff\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff9f\U00020000-\U0003ffff"
 )
 UNSPACED = re.compile(f"[{_WITHOUT_SPACES}]")
-"""A character of a script without spaces between words."""
+"""A character of a script without spaces between words, or its punctuation."""
 CHARACTERS_PER_WORD = 1.5
 """So many characters of such a script count as a word where a length is given in words."""
 

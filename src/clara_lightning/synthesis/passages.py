@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -101,4 +102,10 @@ def _slices(piece: str, max_words: int) -> Iterator[str]:
         return
     per_word = CHARACTERS_PER_WORD if UNSPACED.search(piece) else _LONGEST_WORD
     size = max(1, int(per_word * max_words))
-    yield from (piece[start : start + size] for start in range(0, len(piece), size))
+    start = 0
+    while start < len(piece):
+        end = start + size
+        while start + 1 < end < len(piece) and unicodedata.category(piece[end])[0] == "M":
+            end -= 1  # a mark, such as a vowel of Thai, stays with its letter
+        yield piece[start:end]
+        start = end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -52,4 +53,5 @@ class Spool:
 
     def close(self) -> None:
         """Remove them from the disk."""
-        self._file.close()
+        with suppress(OSError):  # a full disk was reported already, and close() would report it again
+            self._file.close()
