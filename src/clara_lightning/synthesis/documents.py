@@ -92,7 +92,12 @@ class DocumentFigures:
             '3 documents, 5 passages, 3 kept (90 words); left out: duplicate 2'
         """
         line = f"{self.read:,} documents, {self.passages:,} passages, {self.kept:,} kept ({self.words:,} words)"
-        for what, counts in (("left out", self.left_out), ("not read", self.not_read)):
-            if counts:
-                line += f"; {what}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items())
-        return line
+        return line + _listed("left out", self.left_out) + self.not_read_in_words()
+
+    def not_read_in_words(self) -> str:
+        """What else was in a folder, as the end of a sentence; empty where there was nothing."""
+        return _listed("not read", self.not_read)
+
+
+def _listed(what: str, counts: Mapping[str, int]) -> str:
+    return f"; {what}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()) if counts else ""

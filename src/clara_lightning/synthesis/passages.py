@@ -53,9 +53,11 @@ class Source:
             yield from read_documents(self.path, skip_bad_rows=self.skip_bad_rows)
             return
         conversion = Conversion(self.path, self.skip_bad_rows, max_words=sys.maxsize)
-        for document in text_files(conversion):
-            yield replace(document, id=document.metadata["source"])
-        self.not_read = {what: count for what, count in conversion.counts.left_out.items() if count}
+        try:
+            for document in text_files(conversion):
+                yield replace(document, id=document.metadata["source"])
+        finally:  # also where the first ones are enough
+            self.not_read = {what: count for what, count in conversion.counts.left_out.items() if count}
 
 
 def is_text_folder(path: str | Path) -> bool:

@@ -120,14 +120,19 @@ def make_plan(
         report = ContaminationReport.from_json(saved["contamination"]) if saved["contamination"] else None
         figures = DocumentFigures(**saved["figures"])
         return Plan(name, folder, settings, figures, report, contamination, is_reused=True)
-    identity = {"settings": settings.to_json(), "fingerprints": _fingerprints(name, settings)}
+    fingerprints = _fingerprints(name, settings)  # before anything is read: a change meanwhile is found later
     _clear(folder)
     figures, report = _sift(name, folder, settings, contamination(), progress or (lambda count: None))
-    plan = {"version": _VERSION, **identity, "figures": asdict(figures)}
-    plan["contamination"] = report.to_json() if report else None
-    plan["left_out_bytes"] = (folder / LEFT_OUT).stat().st_size
+    content = {
+        "version": _VERSION,
+        "settings": settings.to_json(),
+        "fingerprints": fingerprints,
+        "figures": asdict(figures),
+        "contamination": report.to_json() if report else None,
+        "left_out_bytes": (folder / LEFT_OUT).stat().st_size,
+    }
     with replacing(folder / PLAN) as file, writable(folder / PLAN):
-        file.write(json.dumps(plan, indent=2, ensure_ascii=False).encode() + b"\n")
+        file.write(_json(content, indent=2))
     return Plan(name, folder, settings, figures, report, contamination)
 
 
@@ -203,7 +208,7 @@ def _sift(
             not_read=source.not_read,
         )
     if not figures.read:
-        raise ClaraError(f"{name}: no documents: {figures.sentence()}")
+        raise ClaraError(f"{name}: no documents{figures.not_read_in_words()}")
     if not figures.kept:
         raise ClaraError(f"{name}: nothing to synthesise from: {figures.sentence()} ({folder / LEFT_OUT} lists them)")
     return figures, report
@@ -239,8 +244,11 @@ def _write_left_out(
             counts[row.reason] += 1
             if report is not None and row.hit is not None:
                 report.add_document(row.id, row.hit)
-            # What stands for a byte of a file's name that is not UTF-8 becomes the escape that JSON has for it.
-            line = json.dumps(row.to_json(), ensure_ascii=False).encode("utf-8", "backslashreplace")
             with writable(path):
-                file.write(line + b"\n")
+                file.write(_json(row.to_json()))
     return counts
+
+
+def _json(value: Mapping[str, Any], *, indent: int | None = None) -> bytes:
+    # What stands for a byte of a file's name that is not UTF-8 becomes the escape that JSON has for it.
+    return json.dumps(value, indent=indent, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
