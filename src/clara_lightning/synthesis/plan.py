@@ -114,7 +114,7 @@ def make_plan(
     name, folder = str(source), Path(folder)
     if is_text_folder(name) and folder.resolve().is_relative_to(Path(name).resolve()):
         raise ClaraError(f"{folder}: lies in {name}, and would be read as documents")
-    contamination = cache(lambda: _contamination(settings))
+    contamination = cache(lambda: contamination_of(settings))
     saved = _saved(folder, settings, name)
     if saved is not None:
         report = ContaminationReport.from_json(saved["contamination"]) if saved["contamination"] else None
@@ -136,7 +136,8 @@ def make_plan(
     return Plan(name, folder, settings, figures, report, contamination)
 
 
-def _contamination(settings: DocumentSettings) -> Contamination | None:
+def contamination_of(settings: DocumentSettings) -> Contamination | None:
+    """The index of the evaluation files that the settings name, or none where they name none."""
     if not settings.decontaminate:
         return None
     return Contamination.from_files(settings.decontaminate, ngram=settings.ngram, against=settings.against)
