@@ -107,6 +107,21 @@ def test_a_repeat_of_a_repeat_alone_is_kept(tmp_path: Path) -> None:
     assert repeats_of([first, second, third], tmp_path).earlier.tolist() == [-1, 0, -1]
 
 
+def test_among_many_versions_of_a_text_only_kept_ones_are_repeated(tmp_path: Path) -> None:
+    draw = random.Random(11)
+    texts = [random_text(draw, 60) for _ in range(3)]
+    while len(texts) < 300:
+        texts.append(edited(draw, draw.choice(texts), draw.randint(0, 4)))
+
+    earlier = repeats_of(texts, tmp_path).earlier.tolist()
+
+    kept = [number for number, other in enumerate(earlier) if other == -1]
+    assert 3 < len(kept) < 200
+    assert all(earlier[other] == -1 and other < number for number, other in enumerate(earlier) if other != -1)
+    assert all(jaccard(texts[number], texts[other]) > 0.65 for number, other in enumerate(earlier) if other != -1)
+    assert all(jaccard(texts[one], texts[other]) < 0.9 for one in kept for other in kept if one < other)
+
+
 def test_of_many_copies_the_first_stays(tmp_path: Path) -> None:
     text, other = random_text(random.Random(5), 30), random_text(random.Random(6), 30)
 

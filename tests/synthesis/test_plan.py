@@ -111,6 +111,15 @@ def test_a_copy_of_what_is_left_out_for_its_length_alone_stays_out(tmp_path: Pat
     assert [row["reason"] for row in left_out(tmp_path / "work")] == ["too short", "too short"]
 
 
+def test_what_is_repeated_is_named_whatever_was_left_out_before(tmp_path: Path) -> None:
+    texts = ["Too short.", text(1), text(1), text(1), text(2), "Too short.", text(2, changed=1), text(2)]
+
+    make_plan(write(tmp_path / "documents.jsonl", texts), folder=tmp_path / "work")
+
+    repeats = {row["id"]: row["repeats"] for row in left_out(tmp_path / "work")}
+    assert repeats == {"d0": "", "d2": "d1", "d3": "d1", "d5": "", "d6": "d4", "d7": "d4"}
+
+
 def test_long_documents_are_cut_and_their_passages_sifted(tmp_path: Path) -> None:
     long = f"{text(1, length=12)}.\n\n{text(2, length=12)}.\n\n{text(1, length=12)}.\n\nThe end."
     write_jsonl(tmp_path / "documents.jsonl", [Document("a", long, "Title"), Document("b", text(3, length=12))])
