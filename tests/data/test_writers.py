@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from clara_lightning.data.readers import read_documents, read_questions, read_scp
 from clara_lightning.data.records import Document, Passage, QAPair, Question, SCPExample
-from clara_lightning.data.writers import write_folder, write_jsonl
+from clara_lightning.data.writers import write_folder, write_jsonl, write_line_files, write_lines
 from clara_lightning.errors import ClaraError
 
 ONE = Document("a", "text")
@@ -151,3 +151,16 @@ def test_a_failure_in_the_last_file_of_a_folder_leaves_nothing(tmp_path: Path) -
         write_folder(tmp_path / "out", {"a.jsonl": [ONE], "b.jsonl": records()})
 
     assert os.listdir(tmp_path) == []
+
+
+def test_lines_are_written_as_they_are(tmp_path: Path) -> None:
+    lines = [b'{ "a":1.50 }', b"", '{"b": "é"}'.encode()]
+
+    assert write_lines(tmp_path / "a.jsonl", lines) == 3
+    assert write_line_files(tmp_path / "out", {"b.jsonl": iter(lines), "c.jsonl": []}) == {"b.jsonl": 3, "c.jsonl": 0}
+
+    assert (
+        (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "out" / "b.jsonl").read_bytes() == b"\n".join([*lines, b""])
+    )
+    with pytest.raises(ClaraError, match=r"expected a name that ends in \.jsonl"):
+        write_lines(tmp_path / "a.csv", lines)

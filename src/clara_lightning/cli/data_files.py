@@ -161,7 +161,7 @@ def validate(args: argparse.Namespace) -> None:
 
             print_validation(found)
     if bad := [path for path, count in counts.items() if count]:
-        raise ClaraError(f"data validate: {sum(counts.values()):,} bad rows in {', '.join(bad)}")
+        raise ClaraError(f"data validate: bad rows: {sum(counts.values()):,}, in {', '.join(bad)}")
 
 
 def preview(args: argparse.Namespace) -> None:

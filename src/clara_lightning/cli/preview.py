@@ -19,7 +19,7 @@ STYLES = {"text": "", "memory": "bold magenta", "label": "bold green", "cut": "d
 
 def print_preview(found: Preview) -> None:
     """Examples with their documents, prompts and counts."""
-    console = Console()
+    console = Console(soft_wrap=True)
     head = f"{found.stage}, epoch {found.epoch}: {len(found.examples)} of {found.in_epoch:,} examples"
     limits = f"documents of at most {found.document_tokens} tokens, {found.memory_tokens} memory tokens each"
     console.print(Text(f"{head}; batches of {found.batch_size}, {limits}"))
@@ -34,10 +34,9 @@ def print_preview(found: Preview) -> None:
 def _print_example(console: Console, example: PreviewedExample, number: int) -> None:
     console.print(Text(f"\nExample {number}: {example.task.replace('_', ' ')}", style="bold underline"))
     for place, document in enumerate(example.documents[:SHOWN_DOCUMENTS], start=1):
-        gold = {True: ", gold", False: ", not gold", None: ""}[document.gold]
-        _print_pieces(console, f"document {place}{gold}: {_read(document)}", document.pieces)
+        _print_pieces(console, f"document {place}: {_read(document)}", document.pieces)
     if more := example.documents[SHOWN_DOCUMENTS:]:
-        console.print(Text(f"and {len(more)} more documents: {', '.join(map(_read, more))}", style="bold"))
+        console.print(Text(f"and {len(more)} more documents: {'; '.join(map(_read, more))}", style="bold"))
     if example.query is not None:
         _print_pieces(
             console, f"question, as the query reasoner reads it: {_read(example.query)}", example.query.pieces
@@ -48,7 +47,7 @@ def _print_example(console: Console, example: PreviewedExample, number: int) -> 
 
 def _print_pieces(console: Console, title: str, pieces: Iterable[Piece]) -> None:
     console.print(Text(title, style="bold"))
-    console.print(Padding(Text.assemble(*map(_piece, pieces)), (0, 0, 0, 2)))
+    console.print(Padding(Text.assemble(*map(_piece, pieces)), (0, 0, 0, 2), expand=False), soft_wrap=False)
 
 
 def _piece(piece: Piece) -> Text:
@@ -63,7 +62,8 @@ def _piece(piece: Piece) -> Text:
 
 def _read(text: ReadText) -> str:
     cut = f", {len(text.cut_ids)} cut" if text.cut_ids else ""
-    return f"{len(text.ids)} tokens{cut}"
+    gold = {True: ", gold", False: ", not gold", None: ""}[text.gold]
+    return f"{len(text.ids)} tokens{cut}{gold}"
 
 
 def _sentence(counts: Counts) -> str:
