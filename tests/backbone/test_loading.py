@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import AutoModel, T5Config, T5ForConditionalGeneration
 
-from clara_lightning.backbone.loading import BackboneConfig, load_pretrained, resolve_dtype
+from clara_lightning.backbone.loading import BackboneConfig, load_pretrained, load_tokenizer, resolve_dtype
 from clara_lightning.errors import ClaraError
 
 
@@ -176,3 +176,42 @@ def test_what_is_no_package_name_is_refused(name: str) -> None:
 
 def test_a_module_that_is_no_package_is_refused() -> None:
     assert "is not installed" in refusal("package://this/x.gguf")
+
+
+def test_a_tokenizer_is_loaded_without_weights(model_copy: Path, tiny_model_folder: Path) -> None:
+    for weights in model_copy.glob("*.safetensors"):
+        weights.unlink()
+
+    found = load_tokenizer(BackboneConfig(name=str(model_copy)))
+
+    _, tokenizer = load_pretrained(BackboneConfig(name=str(tiny_model_folder)))
+    assert found("It is.", add_special_tokens=True)["input_ids"] == tokenizer("It is.")["input_ids"]
+    assert found.chat_template == tokenizer.chat_template
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (None, "--tokenizer is required: a hub id, a folder or a .gguf file"),
+        ("no.gguf", "--tokenizer: no such file: no.gguf"),
+        ("./none", "--tokenizer: no such folder: ./none"),
+        (
+            "package://clara_nowhere/x.gguf",
+            "--tokenizer: package://clara_nowhere/x.gguf: package 'clara_nowhere' is not",
+        ),
+        ("nobody/nothing", "--tokenizer: cannot load the tokenizer of 'nobody/nothing': "),
+    ],
+)
+def test_a_tokenizer_that_is_not_there_names_the_option(name: str | None, message: str) -> None:
+    with pytest.raises(ClaraError) as caught:
+        load_tokenizer(BackboneConfig(name=name), setting="--tokenizer")
+
+    assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_tokenizer_is_refused(model_copy: Path) -> None:
+    for path in model_copy.glob("token*"):
+        path.unlink()
+
+    with pytest.raises(ClaraError, match=r"^model\.init_args\.backbone\.name: cannot load the tokenizer of"):
+        load_tokenizer(BackboneConfig(name=str(model_copy)))

@@ -31,6 +31,9 @@ def words(joint: Path, store: Path) -> list[object]:
         ["estimate", "--help"],
         ["convert", "-h"],
         ["inspect", "-h"],
+        ["data", "--help"],
+        ["data", "stats", "--help"],
+        ["data", "preview", "--help"],
     ],
 )
 def test_help_imports_nothing_heavy(args: list[str]) -> None:

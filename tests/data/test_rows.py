@@ -18,6 +18,7 @@ import pytest
 
 from clara_lightning.data.readers import read_documents, read_questions
 from clara_lightning.data.records import Document, Passage, Question
+from clara_lightning.data.rows import open_rows
 from clara_lightning.errors import ClaraError
 
 ROWS: list[dict[str, Any]] = [
@@ -185,3 +186,11 @@ def test_json_lines_need_neither_pyarrow_nor_datasets() -> None:
     code = "import sys, clara_lightning.data.readers; print({'pyarrow', 'datasets', 'torch'} & set(sys.modules))"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_all_columns_of_a_table_are_read_on_request(tmp_path: Path, parquet: Path) -> None:
+    datasets.Dataset.from_list(ROWS).save_to_disk(str(tmp_path / "saved"))
+
+    for path in (parquet, tmp_path / "saved"):
+        assert [dict(row) for _, row in open_rows(path, columns=None).rows] == ROWS
+        assert [dict(row) for _, row in open_rows(path, columns=frozenset({"id"})).rows] == [{"id": "a"}, {"id": "b"}]

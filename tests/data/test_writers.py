@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 
 from clara_lightning.data.readers import read_documents, read_questions, read_scp
 from clara_lightning.data.records import Document, Passage, QAPair, Question, SCPExample
-from clara_lightning.data.writers import remove_leftovers, replacing, writable, write_folder, write_jsonl
+from clara_lightning.data.writers import (
+    remove_leftovers,
+    replacing,
+    writable,
+    write_folder,
+    write_jsonl,
+    write_line_files,
+    write_lines,
+)
 from clara_lightning.errors import ClaraError
 
 ONE = Document("a", "text")
@@ -186,3 +194,16 @@ def test_leftovers_of_one_file_are_removed_and_nothing_else(tmp_path: Path) -> N
     remove_leftovers(tmp_path / "a[1].json")
 
     assert sorted(os.listdir(tmp_path)) == [".a1.json.17.tmp", ".b.json.17.tmp", "a[1].json"]
+
+
+def test_lines_are_written_as_they_are(tmp_path: Path) -> None:
+    lines = [b'{ "a":1.50 }', b"", '{"b": "é"}'.encode()]
+
+    assert write_lines(tmp_path / "a.jsonl", lines) == 3
+    assert write_line_files(tmp_path / "out", {"b.jsonl": iter(lines), "c.jsonl": []}) == {"b.jsonl": 3, "c.jsonl": 0}
+
+    assert (
+        (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "out" / "b.jsonl").read_bytes() == b"\n".join([*lines, b""])
+    )
+    with pytest.raises(ClaraError, match=r"expected a name that ends in \.jsonl"):
+        write_lines(tmp_path / "a.csv", lines)

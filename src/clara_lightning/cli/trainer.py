@@ -7,7 +7,7 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -51,6 +51,7 @@ CALLBACKS: dict[str, type[Callback]] = {  # in the order in which they are calle
 }
 
 log = logging.getLogger(__name__)
+CLI = TypeVar("CLI", bound="ClaraCLI")
 
 
 class ClaraCLI(LightningCLI):
@@ -144,7 +145,7 @@ def run_trainer(args: ArgsType) -> ClaraCLI:
         ClaraError: a mistake in the configuration or the data.
     """
     is_fit = bool(args) and args[0] == "fit"  # type: ignore[index]
-    return _command_line(ClaraCLI, args, save_config_callback=SaveConfigCallback if is_fit else None)
+    return command_line(ClaraCLI, args, save_config_callback=SaveConfigCallback if is_fit else None)
 
 
 def parse_settings(args: Sequence[str]) -> dict[str, Any]:
@@ -153,11 +154,11 @@ def parse_settings(args: Sequence[str]) -> dict[str, Any]:
     Args:
         args: configuration files and options, without the verb.
     """
-    settings = _command_line(_Parsed, ["fit", *args], save_config_callback=None).config.fit
+    settings = command_line(ParsedCLI, ["fit", *args], save_config_callback=None).config.fit
     return dict(settings.as_dict())
 
 
-class _Parsed(ClaraCLI):
+class ParsedCLI(ClaraCLI):
     """The command line's parser alone."""
 
     def before_instantiate_classes(self) -> None:
@@ -177,7 +178,8 @@ class _Parsed(ClaraCLI):
         pass
 
 
-def _command_line(kind: type[ClaraCLI], args: ArgsType, *, save_config_callback: Any) -> ClaraCLI:
+def command_line(kind: type[CLI], args: ArgsType, *, save_config_callback: Any) -> CLI:
+    """The command line of the trainer verbs, run by a class of them."""
     _calm()
     return kind(
         ClaraModule,

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from clara_lightning.cli import asking, evaluating, preparing, synthesizing
+from clara_lightning.cli import asking, data_files, evaluating, preparing, synthesizing
 
-VERBS = {verb.name: verb for verb in (*asking.VERBS, *evaluating.VERBS, *preparing.VERBS, *synthesizing.VERBS)}
+VERBS = {
+    verb.name: verb
+    for verb in (
+        *asking.VERBS,
+        *evaluating.VERBS,
+        *preparing.VERBS,
+        *data_files.VERBS,
+        *synthesizing.VERBS,
+    )
+}

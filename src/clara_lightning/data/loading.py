@@ -115,9 +115,7 @@ class BatchLoader(Generic[Row, Example]):
     def __iter__(self) -> Iterator[Batch[Example]]:
         """Batches; the place to begin is read with the first one, since Lightning asks for an iterator before it."""
         epoch, finished = self._progress() if self.shuffle else (0, 0)
-        order = list(range(len(self.rows)))
-        if self.shuffle:
-            random.Random(f"{self.seed}-{epoch}").shuffle(order)
+        order = self.order(epoch)
         numbers = range(finished % len(self), len(self))
         loader = DataLoader(
             _Batches(self, epoch, order),
@@ -135,6 +133,13 @@ class BatchLoader(Generic[Row, Example]):
             if batch is None:
                 return
             yield batch
+
+    def order(self, epoch: int) -> list[int]:
+        """Places of the rows, in the order in which an epoch takes them."""
+        order = list(range(len(self.rows)))
+        if self.shuffle:
+            random.Random(f"{self.seed}-{epoch}").shuffle(order)
+        return order
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing; that there is a state tells Lightning that a run may be resumed within an epoch."""

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -48,14 +48,14 @@ class RowSource:
         return self.place_format.format(name=self.name, number=number)
 
 
-def open_rows(path: str | Path, *, columns: frozenset[str]) -> RowSource:
+def open_rows(path: str | Path, *, columns: frozenset[str] | None) -> RowSource:
     """Choose the way to read ``path`` by its name, and check that it is there.
 
     Args:
         path: a ``.jsonl``, ``.json`` (one object a line, or one list of objects), ``.jsonl.gz`` or ``.parquet`` file, a
             folder written by ``datasets.save_to_disk``, or ``hf://owner/name[:config]#split``, the one that uses the
             network.
-        columns: the columns that matter; of Parquet files and saved datasets no others are read.
+        columns: the columns that matter; of Parquet files and saved datasets no others are read. None reads all.
 
     Raises:
         ClaraError: there is nothing at ``path``, or nothing that can be read.
@@ -151,12 +151,12 @@ def _open_binary(name: str) -> BinaryIO:
     return open(name, "rb")
 
 
-def _parquet_rows(name: str, columns: frozenset[str]) -> Iterator[Mapping[str, Any]]:
+def _parquet_rows(name: str, columns: frozenset[str] | None) -> Iterator[Mapping[str, Any]]:
     import pyarrow  # type: ignore[import-untyped,unused-ignore]
     import pyarrow.parquet  # type: ignore[import-untyped,unused-ignore]
 
     with readable(name, pyarrow.ArrowException), pyarrow.parquet.ParquetFile(name) as file:
-        wanted = [column for column in file.schema_arrow.names if column in columns]
+        wanted = _chosen(file.schema_arrow.names, columns)
         for batch in file.iter_batches(batch_size=_PARQUET_BATCH_ROWS, columns=wanted):
             yield from batch.to_pylist()
 
@@ -170,14 +170,18 @@ def _check_dataset_folder(name: str) -> None:
         raise ClaraError(f"{name}: a directory, but no dataset that datasets.save_to_disk wrote")
 
 
-def _folder_rows(name: str, columns: frozenset[str]) -> Iterator[Mapping[str, Any]]:
+def _folder_rows(name: str, columns: frozenset[str] | None) -> Iterator[Mapping[str, Any]]:
     import datasets  # type: ignore[import-untyped,unused-ignore]
     import pyarrow  # type: ignore[import-untyped,unused-ignore]
 
     with readable(name, ValueError, KeyError, pyarrow.ArrowException):
         dataset = datasets.load_from_disk(name)
         # A saved format may be of tensors; rows here are plain Python.
-        yield from dataset.with_format(None).select_columns([c for c in dataset.column_names if c in columns])
+        yield from dataset.with_format(None).select_columns(_chosen(dataset.column_names, columns))
+
+
+def _chosen(names: Sequence[str], columns: frozenset[str] | None) -> list[str]:
+    return [name for name in names if columns is None or name in columns]
 
 
 def _hub_name(name: str) -> re.Match[str]:

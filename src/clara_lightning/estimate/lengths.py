@@ -13,9 +13,10 @@ from transformers import PreTrainedTokenizerBase
 
 from clara_lightning.data.examples import ReadingExample
 from clara_lightning.data.modules import InstructDataModule, SCPDataModule
-from clara_lightning.data.prompts import IGNORED, MEMORY, Prompt, PromptEncoder, PromptTemplate
+from clara_lightning.data.prompts import IGNORED, Prompt, PromptEncoder, document_ids
 from clara_lightning.data.readers import read_questions, read_scp
 from clara_lightning.data.records import Question
+from clara_lightning.data.requests import answering_request, reading_request
 from clara_lightning.estimate.plan import Plan
 
 SAMPLE = 1000  # rows of the training file that are looked at
@@ -202,7 +203,7 @@ class _Ruler:
         limit = self.plan.memory.document_tokens
         if self.tokenizer is None:
             return min(limit, -(-len(text) // CHARACTERS_PER_TOKEN))
-        return min(limit, len(self.tokenizer(f" {text}", split_special_tokens=True)["input_ids"]))
+        return min(limit, len(document_ids(self.tokenizer, [text])[0]))
 
     def _prompt_length(self, prompt: Prompt) -> tuple[int, int]:
         """Tokens of a prompt with its answer, and of the answer."""
@@ -224,10 +225,6 @@ def _documents(example: ReadingExample | Question) -> Sequence[str]:
 
 def _prompt(plan: Plan, example: ReadingExample | Question) -> Prompt:
     """The prompt that the generator reads in training."""
-    template: PromptTemplate = plan.prompt
     if isinstance(example, Question):
-        return Prompt(template.question, (MEMORY,) * plan.documents, example.answers[0], example.question)
-    background = (MEMORY,) * len(example.documents)
-    if example.task == "question":
-        return Prompt(template.question, background, example.answer, example.question)
-    return Prompt(getattr(template, example.task), background, example.answer)
+        return answering_request(example, template=plan.prompt, documents=plan.documents)
+    return reading_request(example, template=plan.prompt)

@@ -22,7 +22,7 @@ from clara_lightning.backbone.folder import AdapterFolder, RetrievalConfig, load
 from clara_lightning.backbone.inheritance import inherit, inherit_backbone, inherit_memory
 from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
 from clara_lightning.backbone.memory import MemoryKind
-from clara_lightning.data.prompts import PromptTemplate
+from clara_lightning.data.prompts import Prompt, PromptTemplate
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.metrics_file import is_due
 from clara_lightning.modules.overview import as_table, settings_in_effect, without_effect
@@ -153,6 +153,19 @@ class ClaraModule(LightningModule, ABC):
         return is_due(self.trainer, self.trainer.global_step + 1)
 
     @abstractmethod
+    def take_data(self, data: Any, *, speaks: bool) -> None:
+        """Refuse a DataModule that the stage cannot learn from; what else must be looked at before the first step.
+
+        Args:
+            data: the DataModule, set up.
+            speaks: whether this process logs what was found.
+        """
+
+    @abstractmethod
+    def requests(self, examples: Sequence[Any]) -> list[Prompt]:
+        """What each example asks of the generator. No backbone is needed for it."""
+
+    @abstractmethod
     def targets(self, examples: Sequence[Any]) -> tuple[int, ...]:
         """What the terms of the loss are means over, counted in some examples: answer tokens, say."""
 
@@ -161,6 +174,10 @@ class ClaraModule(LightningModule, ABC):
         """Load what the stage needs from the folder of an earlier one."""
 
     # --- Lightning hooks -------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Look at the data: a mistake is found before the weights are loaded."""
+        self.take_data(self.trainer.datamodule, speaks=self.trainer.is_global_zero)  # type: ignore[attr-defined]
 
     def configure_model(self) -> None:
         """Load the backbone, put the adapters in, take over the parent's."""

@@ -18,7 +18,8 @@ from clara_lightning.data.corpus import CorpusBatch
 from clara_lightning.data.examples import ReadingExample
 from clara_lightning.data.loading import Batch
 from clara_lightning.data.modules import QADataModule
-from clara_lightning.data.prompts import MEMORY, Prompt, PromptTemplate
+from clara_lightning.data.prompts import Prompt, PromptTemplate
+from clara_lightning.data.requests import reading_request
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import ClaraModule, adamw
 from clara_lightning.modules.documents import ValidationDocuments
@@ -111,9 +112,9 @@ class SalientCompressor(ClaraModule):
         """Load both adapters."""
         self.load_adapters(parent, (COMPRESSOR, GENERATOR))
 
-    def setup(self, stage: str) -> None:
+    def take_data(self, data: Any, *, speaks: bool) -> None:
         """Refuse the data of stage 3."""
-        if isinstance(self.trainer.datamodule, QADataModule):  # type: ignore[attr-defined]
+        if isinstance(data, QADataModule):
             raise ClaraError(
                 "data.class_path must be clara_lightning.SCPDataModule or InstructDataModule for SalientCompressor"
             )
@@ -121,7 +122,7 @@ class SalientCompressor(ClaraModule):
     def training_step(self, batch: list[ReadingExample], batch_idx: int) -> Tensor:
         """Loss of one batch."""
         read = self._compress(batch)
-        loss = self.backbone.answer_loss([self._prompt(example) for example in batch], read.memory_NLD)
+        loss = self.backbone.answer_loss(self.requests(batch), read.memory_NLD)
         distance = compression_mse(read.text_mean_ND, read.memory_mean_ND) * read.memory_NLD.shape[0]
         ce, mse = self.step_means.add([loss.sum_B.sum(), distance], batch, batch_idx)
         if (step := self.step_means.whole(batch_idx)) is not None:
@@ -130,11 +131,14 @@ class SalientCompressor(ClaraModule):
             self.log("train/loss", step[0] + self.mse_weight * step[1], batch_size=len(batch), prog_bar=True)
         return ce + self.mse_weight * mse
 
+    def requests(self, examples: Sequence[ReadingExample]) -> list[Prompt]:
+        """The questions or other tasks, from the memory of their documents."""
+        return [reading_request(example, template=self.prompt) for example in examples]
+
     def targets(self, examples: Sequence[ReadingExample]) -> tuple[int, int]:
         """Answer tokens (of the cross-entropy) and documents (of the MSE)."""
-        prompts = [self._prompt(example) for example in examples]
         documents = sum(len(example.documents) for example in examples)
-        return self.backbone.prompts.count_answer_tokens(prompts), documents
+        return self.backbone.prompts.count_answer_tokens(self.requests(examples)), documents
 
     def on_validation_epoch_start(self) -> None:
         """Begin a validation."""
@@ -148,8 +152,8 @@ class SalientCompressor(ClaraModule):
         memory = self._compress(batch).memory_NLD.split([len(example.documents) for example in batch])
         others = self.documents.add(batch, memory, self._queries(batch), real=real)
         asked = [
-            Asked(self._prompt(example), example.documents, *both)
-            for example, *both in zip(batch, memory, others, strict=True)
+            Asked(prompt, example.documents, *both)
+            for prompt, example, *both in zip(self.requests(batch), batch, memory, others, strict=True)
         ]
         measure_conditions(self.backbone, asked, self.losses, real=real)
         prompts, own = zip(*(question.fill("memory") for question in asked), strict=True)
@@ -183,11 +187,3 @@ class SalientCompressor(ClaraModule):
         if not self.documents.ranked:
             return None
         return self.backbone.read([example.question for example in batch], adapter=COMPRESSOR)
-
-    def _prompt(self, example: ReadingExample) -> Prompt:
-        """What the example asks of the generator, from the memory of its documents."""
-        background = (MEMORY,) * len(example.documents)
-        template = self.backbone.prompts.template
-        if example.task == "question":
-            return self.backbone.prompts.ask(example.question, background, answer=example.answer)
-        return Prompt(getattr(template, example.task), background, example.answer)

@@ -29,8 +29,9 @@ from clara_lightning.corpus.store import LatentStore
 from clara_lightning.data.examples import ExamplesDataModule
 from clara_lightning.data.loading import Batch
 from clara_lightning.data.modules import QADataModule
-from clara_lightning.data.prompts import MEMORY, Prompt, PromptTemplate
+from clara_lightning.data.prompts import Prompt, PromptTemplate
 from clara_lightning.data.records import Question
+from clara_lightning.data.requests import answering_request
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import ClaraModule, adamw
 from clara_lightning.modules.overview import default_of
@@ -206,12 +207,11 @@ class JointRAGModule(ClaraModule):
                 found.append(f"model.init_args.{name}: model.init_args.objective is 'contrastive'")
         return found
 
-    def setup(self, stage: str) -> None:
+    def take_data(self, data: Any, *, speaks: bool) -> None:
         """Open the store, and look through the questions: a mistake in the last one is found before the first step."""
         if self.store_path and self._store is None:
             self._store = LatentStore.open(self.store_path, setting="model.init_args.store")
             self._passages = StoredPassages(self._store) if self.candidates == "given" else None
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(data, ExamplesDataModule):
             return  # a DataModule of the user's own
         if not isinstance(data, QADataModule):
@@ -222,18 +222,18 @@ class JointRAGModule(ClaraModule):
             data.prepare = self._passages  # their memory is read ahead of the step
         elif self._store is not None:
             check_search(questions, self._store, num_candidates=self.num_candidates)
-        self._look_for_gold(data)
+        self._look_for_gold(data, speaks=speaks)
 
-    def _look_for_gold(self, data: QADataModule) -> None:
+    def _look_for_gold(self, data: QADataModule, *, speaks: bool) -> None:
         """Leave out what contrastive training cannot learn from, and say what is measured in part alone."""
         searched, num_rows = self.candidates == "search", len(data.train_rows)
         if self.is_contrastive and num_rows:
             data.train_rows = questions_with_gold(data.train_rows, searched=searched)
         left_out = num_rows - len(data.train_rows)
         unknown = sum(not has_gold(row, searched=searched) for row in data.val_rows)
-        if left_out and self.trainer.is_global_zero:
+        if left_out and speaks:
             log.warning("%d of %d training questions name no gold document and are left out", left_out, num_rows)
-        if unknown and self.trainer.is_global_zero:
+        if unknown and speaks:
             text = "%d of %d validation questions name no gold document: val/ce_retrieved and answers alone count them"
             log.info(text, unknown, len(data.val_rows))
 
@@ -278,12 +278,15 @@ class JointRAGModule(ClaraModule):
             self.log(f"train/{name}", value, batch_size=len(batch))
         return loss
 
+    def requests(self, examples: Sequence[Question]) -> list[Prompt]:
+        """The questions, from the memory of what is taken for each of them."""
+        return [answering_request(row, template=self.prompt, documents=self.top_k) for row in examples]
+
     def targets(self, examples: Sequence[Question]) -> tuple[int]:
         """Answer tokens; questions, where training is contrastive."""
         if self.is_contrastive:
             return (len(examples),)
-        prompts = [self.backbone.prompts.ask(row.question, (), answer=row.answers[0]) for row in examples]
-        return (self.backbone.prompts.count_answer_tokens(prompts),)
+        return (self.backbone.prompts.count_answer_tokens(self.requests(examples)),)
 
     def on_validation_epoch_start(self) -> None:
         """Begin a validation."""
@@ -300,7 +303,7 @@ class JointRAGModule(ClaraModule):
         if self.is_contrastive:
             known = sum(bool(own.keys) for own in gold[:real])
             self.searches.contrast.update(self._contrast(found, gold, in_batch=False)[:known])
-        prompts, memory_BKLD = self._prompts(batch), found.memory_BKLD()
+        prompts, memory_BKLD = self.requests(batch), found.memory_BKLD()
         loss = self.backbone.answer_loss(prompts, memory_BKLD)
         self.losses.update("retrieved", loss.sum_B[:real], loss.tokens_B[:real])
         measure_conditions(self.backbone, self._asked(batch, found, gold), self.losses, real=real)
@@ -336,7 +339,7 @@ class JointRAGModule(ClaraModule):
 
     def _answer_losses(self, batch: list[Question], found: Found) -> Tensor:
         """Negative log-likelihood of each answer from what was taken ``(B,)``."""
-        return self.backbone.answer_loss(self._prompts(batch), found.memory_BKLD()).sum_B
+        return self.backbone.answer_loss(self.requests(batch), found.memory_BKLD()).sum_B
 
     def _contrast_losses(self, batch: list[Question], found: Found) -> Tensor:
         """Contrastive loss of each question against the documents of the batch ``(B,)``."""
@@ -349,17 +352,12 @@ class JointRAGModule(ClaraModule):
     def _contrast(self, found: Found, gold: Sequence[GoldDocuments], *, in_batch: bool) -> Tensor:
         return contrastive_losses(found, gold, name=self.score, temperature=self.select.temperature, in_batch=in_batch)
 
-    def _prompts(self, batch: list[Question]) -> list[Prompt]:
-        """Each question with places for what was taken, and its target."""
-        places = (MEMORY,) * self.top_k
-        return [self.backbone.prompts.ask(row.question, places, answer=row.answers[0]) for row in batch]
-
     def _asked(self, batch: list[Question], found: Found, gold: Sequence[GoldDocuments]) -> list[Asked]:
         """Each question with its gold documents, and with candidates in their place."""
         others = other_candidates(found.candidates, gold)
         return [
             Asked(prompt, self.source.gold_texts(question), own.memory_NLD, other)
-            for prompt, question, own, other in zip(self._prompts(batch), batch, gold, others, strict=True)
+            for prompt, question, own, other in zip(self.requests(batch), batch, gold, others, strict=True)
         ]
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from clara_lightning.data.convert.conversion import Conversion
 from clara_lightning.data.convert.counts import Counts, Record
 from clara_lightning.data.convert.registry import FORMATS
-from clara_lightning.data.writers import write_folder, write_jsonl
+from clara_lightning.data.writers import check_target, write_folder, write_jsonl
 from clara_lightning.errors import ClaraError
 
 
@@ -50,7 +49,7 @@ def convert(
     conversion = Conversion(source, skip_bad_rows, **options)
     records = FORMATS[name].convert(conversion)
     files = records if isinstance(records, Mapping) else None
-    _check_out(Path(out), Path(source), files=files, replace=replace)
+    check_target(Path(out), [source], files=files, replace=replace)
     if isinstance(records, Mapping):
         write_folder(out, {file: _counted(of_file, conversion) for file, of_file in records.items()})
     else:
@@ -73,27 +72,3 @@ def _check_options(name: str, options: Iterable[str]) -> None:
         if option not in FORMATS[name].options:
             users = ", ".join(other for other, known in FORMATS.items() if option in known.options)
             raise ClaraError(f"--{option.replace('_', '-')}: has no effect with --from {name}, only with {users}")
-
-
-def _check_out(out: Path, source: Path, *, files: Collection[str] | None, replace: bool) -> None:
-    """Refuse to write over what is there, unless it was asked for and nothing else is lost.
-
-    Args:
-        out: what will be written.
-        source: what is read.
-        files: the names of the files if ``out`` is a folder.
-        replace: whether it was asked for.
-    """
-    if not os.path.lexists(out):
-        return
-    if out.exists() and source.exists() and out.samefile(source):
-        raise ClaraError(f"{out}: OUT is what is read")
-    if not replace:
-        raise ClaraError(f"{out}: is there already; --replace writes over it")
-    if files is None:
-        could_be_ours = out.is_file() and not out.is_symlink()
-    else:
-        could_be_ours = out.is_dir() and not out.is_symlink() and {path.name for path in out.iterdir()} <= {*files}
-    if not could_be_ours:
-        kind = "a plain file" if files is None else f"a folder that holds nothing but {' and '.join(files)}"
-        raise ClaraError(f"{out}: --replace writes over {kind}, and this is none")

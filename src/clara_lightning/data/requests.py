@@ -1,0 +1,31 @@
+"""What an example of training asks of the generator: every stage's way from an example to its prompt."""
+
+from __future__ import annotations
+
+from clara_lightning.data.examples import ReadingExample
+from clara_lightning.data.prompts import MEMORY, Prompt, PromptTemplate
+from clara_lightning.data.records import Question
+
+
+def reading_request(example: ReadingExample, *, template: PromptTemplate) -> Prompt:
+    """Stages 1 and 2: what the example asks, from the memory of its documents.
+
+    Args:
+        example: what a DataModule made of a row.
+        template: the words around background and question.
+    """
+    background = (MEMORY,) * len(example.documents)
+    if example.task == "question":
+        return Prompt(template.question, background, example.answer, example.question)
+    return Prompt(getattr(template, example.task), background, example.answer)
+
+
+def answering_request(question: Question, *, template: PromptTemplate, documents: int) -> Prompt:
+    """Stage 3: the question, from the memory of the documents that are taken for it; the first answer is the target.
+
+    Args:
+        question: with at least one answer.
+        template: the words around background and question.
+        documents: how many are taken.
+    """
+    return Prompt(template.question, (MEMORY,) * documents, question.answers[0], question.question)
