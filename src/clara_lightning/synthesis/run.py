@@ -1,0 +1,236 @@
+"""``clara synthesize``: a file of documents to a file of SCP supervision."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any, Literal
+
+from clara_lightning.data.records import Document
+from clara_lightning.errors import ClaraError
+from clara_lightning.synthesis.documents import DocumentSettings, Plan, document_key, make_plan
+from clara_lightning.synthesis.estimate import MIN_MEASURED, SAMPLE, Estimate, assumed, measured
+from clara_lightning.synthesis.folder import WorkFolder
+from clara_lightning.synthesis.ledger import Journal, Ledger
+from clara_lightning.synthesis.outcome import Outcome
+from clara_lightning.synthesis.output import write_output
+from clara_lightning.synthesis.pipeline import IsKnown, PipelineSettings
+from clara_lightning.synthesis.progress import Pace, Price, shown
+from clara_lightning.synthesis.prompts import Prompts
+from clara_lightning.synthesis.report.figures import Figures
+from clara_lightning.synthesis.report.page import write_report
+from clara_lightning.synthesis.tasks import Request
+from clara_lightning.synthesis.teacher import Reply, Teacher
+from clara_lightning.synthesis.work import Guard, WorkFactory, work_on
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Where the work is done.
+
+    Attributes:
+        over: ``here`` is this process, in which every answer of the teacher is kept at once; ``processes`` are some on
+            this machine, ``ray`` actors of a Ray cluster: there a kill costs the documents that are being worked on.
+        workers: processes or actors.
+        address: of the Ray cluster; none starts one on this machine.
+        gpus: for each actor.
+    """
+
+    over: Literal["here", "processes", "ray"] = "here"
+    workers: int = 1
+    address: str | None = None
+    gpus: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ClaraError(f"--workers must be >= 1, got {self.workers}")
+        if self.gpus < 0:
+            raise ClaraError(f"--gpus must be >= 0, got {self.gpus:g}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that is wanted of a run, but for the teacher.
+
+    Attributes:
+        documents: which documents are worked on.
+        pipeline: what is made of each.
+        price: of the teacher's tokens.
+        spread: where the work is done.
+        open_documents: worked on at once, in each process.
+    """
+
+    documents: DocumentSettings = DocumentSettings()
+    pipeline: PipelineSettings = PipelineSettings()
+    price: Price = Price()
+    spread: Spread = Spread()
+    open_documents: int = 32
+
+    def __post_init__(self) -> None:
+        if self.open_documents < 1:
+            raise ClaraError(f"--open-documents must be >= 1, got {self.open_documents}")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a run made.
+
+    Attributes:
+        accepted: rows of the output.
+        rejected: documents without supervision.
+        figures: of the report.
+        failed: ids of documents that got no answer, with the reason; running again tries them.
+    """
+
+    accepted: int
+    rejected: int
+    figures: Figures
+    failed: Mapping[str, str]
+
+
+class Run:
+    """One run; a scope that holds its folder and lets go of it.
+
+    Args:
+        source: documents: a file that ``clara convert`` and the other verbs read, or a folder of texts.
+        out: the SCP file to write.
+        make_teacher: makes the teacher; with several processes it must pickle.
+        settings: what is wanted.
+
+    Raises:
+        ClaraError: a setting is wrong, or ``out`` was begun with another one.
+    """
+
+    def __init__(self, source: str, out: str, *, make_teacher: Callable[[], Teacher], settings: Settings) -> None:
+        self.settings = settings
+        self.make_teacher = make_teacher
+        self.teacher = make_teacher()
+        self.identity = {"teacher": dict(self.teacher.identity), "pipeline": asdict(settings.pipeline)}
+        self.folder = WorkFolder(out)
+        try:
+            self.plan: Plan = make_plan(source, settings.documents, self.folder.path)
+            self.ledger = Ledger(self.folder.path / "outcomes")
+        except BaseException:
+            self.folder.close()
+            raise
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ledger.close()
+        self.folder.close()
+
+    def left(self) -> Iterator[Document]:
+        """Documents without an outcome."""
+        for document in self.plan.documents():
+            if bytes.fromhex(document_key(document)) not in self.ledger.finished:
+                yield document
+
+    def estimate(self, prompts: Prompts | None) -> Estimate:
+        """What the documents that are left will take; nothing is asked.
+
+        Args:
+            prompts: the teacher's templates; none for a teacher that takes no tokens.
+        """
+        left = sum(1 for _ in self.left())
+        finished = list(islice(self.ledger.outcomes(lambda key: True), SAMPLE))
+        if len(finished) >= MIN_MEASURED or prompts is None:
+            return measured(finished, seconds=None, documents=left, price=self.settings.price)
+        sample = list(islice(self.left(), SAMPLE))
+        return assumed(sample, prompts, self.settings.pipeline, documents=left, price=self.settings.price)
+
+    def work(self) -> Mapping[str, str]:
+        """Work on every document that is left; returns the failed ones with the reason.
+
+        Raises:
+            ClaraError: the run must stop; what is finished is kept.
+        """
+        self.folder.begin(self.identity)
+        left = sum(1 for _ in self.left())
+        pace = Pace(done=self.plan.kept - left, total=self.plan.kept, price=self.settings.price)
+        with shown(pace) as count:
+
+            def record(outcome: Outcome) -> None:
+                self.ledger.record(outcome)
+                count(outcome)
+
+            guard = Guard(record)
+            if self.settings.spread.over == "here":
+                asyncio.run(self._here(guard))
+            else:
+                for outcome in self._elsewhere():
+                    guard.take(outcome)
+            guard.finish()
+        return guard.failed
+
+    def write(self, failed: Mapping[str, str], *, complete: bool = True) -> Made:
+        """Write the output, the rejects and the report from what is finished.
+
+        Args:
+            failed: documents that got no answer.
+            complete: whether all documents were worked on.
+        """
+        planned = {bytes.fromhex(document_key(document)) for document in self.plan.documents()}
+        written = write_output(
+            self.folder,
+            self.ledger.outcomes(planned.__contains__),
+            teacher=self.teacher.name,
+            fingerprint=self.folder.begin(self.identity),
+        )
+        context = {
+            "teacher": self.teacher.name,
+            "identity": self.identity,
+            "documents": self.plan.to_json(),
+            "failed": len(failed),
+            "complete": complete and not failed,
+        }
+        figures = write_report(self.folder.path, self.ledger.outcomes(planned.__contains__), context)
+        return Made(written.accepted, written.rejected, figures, failed)
+
+    async def _here(self, guard: Guard) -> None:
+        journal = Journal(self.folder.path / "replies.jsonl", finished=self.ledger.finished)
+
+        async def ask(document: str, request: Request) -> Reply:
+            return await journal.ask(document, request, self.teacher)
+
+        def finish(outcome: Outcome) -> None:
+            guard.take(outcome)
+            if outcome.reason != "unavailable":
+                journal.forget(outcome.key)
+
+        try:
+            await work_on(
+                self.left(),
+                ask,
+                finish,
+                settings=self.settings.pipeline,
+                is_known=self._is_known()(),
+                open_documents=self.settings.open_documents,
+            )
+        finally:
+            journal.close()
+            await self.teacher.close()
+
+    def _elsewhere(self) -> Iterable[Outcome]:
+        from clara_lightning.synthesis.workers import in_processes, in_ray
+
+        spread = self.settings.spread
+        factory = WorkFactory(self.make_teacher, self._is_known(), self.settings.pipeline, self.settings.open_documents)
+        if spread.over == "processes":
+            return in_processes(self.left(), factory, num_workers=spread.workers)
+        return in_ray(
+            self.left(),
+            factory,
+            address=spread.address,
+            num_actors=spread.workers,
+            gpus_per_actor=spread.gpus,
+        )
+
+    def _is_known(self) -> Callable[[], IsKnown]:
+        raise NotImplementedError
