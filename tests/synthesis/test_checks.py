@@ -92,14 +92,14 @@ def test_a_good_paraphrase_has_no_fault() -> None:
 @pytest.mark.parametrize(
     ("paraphrase", "fault"),
     [
-        (TEXT, "it is copied"),
-        (TEXT.replace("Elvik", "Elvik, in the north"), "it is copied"),
-        ("A bridge from 1936, 212 m.", "it has 6 words"),
+        (TEXT, "copied"),
+        (TEXT.replace("Elvik", "Elvik, in the north"), "copied"),
+        ("A bridge from 1936, 212 m.", "length: 6 words"),
         (
             "In 1936 Marit Holm's Halvorsen Bridge over the Tana was opened at Elvik, and it is long.",
-            "it leaves out 212",
+            "leaves out: 212",
         ),
-        ("In 1936 the 212 m long bridge of Marit Holm at Elvik cost 5 crowns, and spans the Tana.", "it adds 5"),
+        ("In 1936 the 212 m long bridge of Marit Holm at Elvik cost 5 crowns, and spans the Tana.", "adds: 5"),
     ],
 )
 def test_a_fault_of_a_paraphrase_is_said(paraphrase: str, fault: str) -> None:

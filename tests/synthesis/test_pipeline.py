@@ -127,9 +127,9 @@ def test_an_answer_that_cannot_be_read_costs_its_question_alone(outcome: Any) ->
 def test_a_paraphrase_is_tried_again_with_its_faults(outcome: Any, a_bridge: Any) -> None:
     found = outcome(paraphrase={"paraphrase": a_bridge().text})
     tries = [request.fields["faults"] for request in outcome.teacher.requests if request.task == "paraphrase"]
-    assert tries == [[], ["it is copied: order and structure must change"]]
+    assert tries == [[], ["copied: order and structure must change"]]
     assert found.reason is None and found.paraphrase is None
-    assert found.paraphrase_faults == ("it is copied: order and structure must change",)
+    assert found.paraphrase_faults == ("copied: order and structure must change",)
 
 
 def test_a_paraphrase_with_other_facts_is_not_kept(outcome: Any) -> None:

@@ -145,14 +145,14 @@ def paraphrase_faults(document: str, paraphrase: str) -> list[str]:
     of_document, of_paraphrase = words(document), words(paraphrase)
     faults = []
     if _copied_share(of_document, of_paraphrase) > COPIED:
-        faults.append("it is copied: order and structure must change")
+        faults.append("copied: order and structure must change")
     if not 0.5 * len(of_document) <= len(of_paraphrase) <= 2 * len(of_document):
-        faults.append(f"it has {len(of_paraphrase)} words, and the document {len(of_document)}")
+        faults.append(f"length: {len(of_paraphrase)} words, and the document has {len(of_document)}")
     wanted, found = (Counter(_NUMBER.findall(text)) for text in (document, paraphrase))
     if missing := sorted(wanted.keys() - found.keys()):
-        faults.append(f"it leaves out {', '.join(missing)}")
+        faults.append(f"leaves out: {', '.join(missing)}")
     if added := sorted(found.keys() - wanted.keys()):
-        faults.append(f"it adds {', '.join(added)}")
+        faults.append(f"adds: {', '.join(added)}")
     return faults
 
 

@@ -13,9 +13,11 @@ from clara_lightning.synthesis.teacher import NO_USAGE, Usage
 PairType = Literal["simple"] | ComplexType
 Found = Literal["exact", "teacher"]
 """How an answer was found in its document: letter by letter, or because the teacher says that it follows."""
-Reason = Literal["coverage", "no pairs", "bad reply", "refused", "unavailable"]
+Reason = Literal["coverage", "no pairs", "bad reply", "refused"]
 """Why a document has no supervision: coverage too low, no pair left, no usable answer of the teacher, a request that
-its model refuses (too long, a filter). ``unavailable`` is no verdict: the teacher did not answer, and may next time."""
+its model refuses (too long, a filter)."""
+Unavailable = Literal["unavailable"]
+"""No verdict: the teacher did not answer, and may next time."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Outcome:
     rounds: tuple[Round, ...] = ()
     word_coverage: float = 0.0
     dropped: tuple[Dropped, ...] = ()
-    reason: Reason | None = None
+    reason: Reason | Unavailable | None = None
     detail: str = ""
     usage: Usage = NO_USAGE
 
