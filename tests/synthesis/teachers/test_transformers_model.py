@@ -152,6 +152,14 @@ def test_draws_change_with_seed_and_attempt_alone(make: Make) -> None:
     assert first != texts(make(replace(DRAWN, seed=5)), CHATS)
 
 
+def test_a_later_attempt_draws_where_the_first_takes_the_likeliest(make: Make) -> None:
+    again = chat("Oslo.", attempt=1)
+    together = texts(make(), [CHATS[0], again, CHATS[1]])
+    assert together[1] != together[0]
+    assert [together[0], together[2]] == texts(make(), CHATS[:2])
+    assert together[1] == texts(make(), [again])[0]
+
+
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.5, 0.9), (2.0, 0.4), (1.0, 1e-9)])
 def test_tokens_are_drawn_as_often_as_they_are_likely(temperature: float, top_p: float) -> None:
     logits = np.random.default_rng(0).normal(size=20)
@@ -164,7 +172,9 @@ def test_tokens_are_drawn_as_often_as_they_are_likely(temperature: float, top_p:
     expected[kept] = weights[kept] / weights[kept].sum()
     count = 200_000
     evenly = (torch.arange(count) + 0.5) / count
-    chosen = choose(torch.tensor(logits).expand(count, -1), evenly, temperature=temperature, top_p=top_p)
+    chosen = choose(
+        torch.tensor(logits).expand(count, -1), evenly, temperatures_B=torch.full((count,), temperature), top_p=top_p
+    )
     found = np.bincount(chosen.numpy(), minlength=20) / count
     np.testing.assert_allclose(found, expected, atol=2 / count)
 

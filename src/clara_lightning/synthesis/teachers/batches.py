@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from clara_lightning.synthesis.chat import Chat, Completion
-from clara_lightning.synthesis.teacher import BadReplyError
+from clara_lightning.synthesis.teacher import BadReplyError, UnavailableError
 from clara_lightning.synthesis.teachers.local import length_of
 
-Answer = Completion | BadReplyError
-"""What a model has for a chat: its turn, or why it refuses this one."""
+Answer = Completion | BadReplyError | UnavailableError
+"""What a model has for a chat: its turn, or why it has none for this one."""
 MOMENT = 0.01
 """Seconds without a new request after which a batch starts though it is not full."""
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from clara_lightning.synthesis.chat import Chat, Sampling
+from clara_lightning.synthesis.teachers.local import temperature_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,38 +27,42 @@ class Draws:
     """Chooses every next token of a batch; what follows takes the likeliest, and finds only this one possible.
 
     Each chat has its numbers from the start, one for each token, evenly spread between 0 and 1. The number says where
-    in the cumulated probabilities, likeliest token first, the draw falls.
+    in the cumulated probabilities, likeliest token first, the draw falls: 0 is the likeliest itself.
 
     Args:
         chats: B of them.
-        sampling: temperature (above 0), ``top_p``, ``max_tokens`` (T) and seed.
+        sampling: temperature, ``top_p``, ``max_tokens`` (T) and seed.
         start: length of the padded prompts.
     """
 
     def __init__(self, chats: Sequence[Chat], sampling: Sampling, *, start: int) -> None:
         import torch
 
-        rows = []
-        for chat in chats:
-            generator = torch.Generator().manual_seed(seed_of(chat, seed=sampling.seed))
-            rows.append(torch.rand(sampling.max_tokens, generator=generator))
-        self._draws_BT = torch.stack(rows)
-        self._sampling = sampling
+        self._draws_BT = torch.zeros(len(chats), sampling.max_tokens)
+        self._temperatures_B = torch.ones(len(chats))
+        for row, chat in enumerate(chats):
+            if temperature := temperature_of(chat, sampling):
+                generator = torch.Generator().manual_seed(seed_of(chat, seed=sampling.seed))
+                self._draws_BT[row] = torch.rand(sampling.max_tokens, generator=generator)
+                self._temperatures_B[row] = temperature
+        self._top_p = sampling.top_p
         self._start = start
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Logits ``(B, V)`` for the next token; all but the chosen one become impossible."""
         draws_B = self._draws_BT[:, input_ids.shape[1] - self._start].to(scores.device)
-        chosen_B = choose(scores, draws_B, temperature=self._sampling.temperature, top_p=self._sampling.top_p)
+        temperatures_B = self._temperatures_B.to(scores.device)
+        chosen_B = choose(scores, draws_B, temperatures_B=temperatures_B, top_p=self._top_p)
         return scores.new_full(scores.shape, float("-inf")).scatter(1, chosen_B[:, None], 0.0)
 
 
-def choose(logits_BV: Tensor, draws_B: Tensor, *, temperature: float, top_p: float) -> Tensor:
+def choose(logits_BV: Tensor, draws_B: Tensor, *, temperatures_B: Tensor, top_p: float) -> Tensor:
     """One token a row, ``(B,)``: where the draw falls among the likeliest, whose probabilities reach ``top_p``.
 
     A token belongs to these if those likelier than it have less than ``top_p`` together.
     """
-    probabilities_BV, tokens_BV = (logits_BV.float() / temperature).softmax(-1).sort(stable=True, descending=True)
+    probabilities_BV = (logits_BV.float() / temperatures_B[:, None]).softmax(-1)
+    probabilities_BV, tokens_BV = probabilities_BV.sort(stable=True, descending=True)
     reached_BV = probabilities_BV.cumsum(-1)
     kept_B = (reached_BV - probabilities_BV < top_p).sum(-1).clamp_min(1)
     mass_B: Tensor = reached_BV.gather(1, kept_B[:, None] - 1)[:, 0]

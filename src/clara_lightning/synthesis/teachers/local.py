@@ -9,6 +9,14 @@ from typing import Any
 from clara_lightning.errors import ClaraError
 from clara_lightning.synthesis.chat import Chat, Sampling
 
+SECOND_TEMPERATURE = 0.5
+"""Of a later attempt where the first one takes the likeliest: it would only say the same again."""
+
+
+def temperature_of(chat: Chat, sampling: Sampling) -> float:
+    """The temperature that a chat's tokens are drawn at; 0 takes the likeliest."""
+    return SECOND_TEMPERATURE if chat.attempt and sampling.temperature == 0 else sampling.temperature
+
 
 def plain_name(model: str) -> str:
     """A model's name wherever it lies: of a path its last part, all of a hub id or a ``package://`` name.

@@ -13,7 +13,7 @@ from clara_lightning.synthesis.teacher import BadReplyError, UnavailableError, U
 from clara_lightning.synthesis.teachers.batches import Answer, Batches
 from clara_lightning.synthesis.teachers.causal_lm import DtypeName, context_of, device_of, padded, placed, stops_of
 from clara_lightning.synthesis.teachers.draws import Draws
-from clara_lightning.synthesis.teachers.local import check_batch_size, identity_of, plain_name
+from clara_lightning.synthesis.teachers.local import check_batch_size, identity_of, plain_name, temperature_of
 from clara_lightning.synthesis.teachers.turns import Turns
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class TransformersModel:
 
     Args:
         settings: which model, and how it runs.
-        sampling: how tokens are chosen; temperature 0 takes the likeliest.
+        sampling: how tokens are chosen; temperature 0 takes the likeliest, and draws in later attempts alone.
         load: gives the model and its tokenizer.
 
     Raises:
@@ -174,7 +174,8 @@ class TransformersModel:
         ids_BT, attention_BT = padded([row.ids for row in rows], pad_id=self._pad_id)
         start = ids_BT.shape[1]
         chats = [row.chat for row in rows]
-        draws = [Draws(chats, self._sampling, start=start)] if self._sampling.temperature > 0 else []
+        is_random = any(temperature_of(chat, self._sampling) for chat in chats)
+        draws = [Draws(chats, self._sampling, start=start)] if is_random else []
         generate: Any = self._model.generate
         written_BT = generate(
             ids_BT.to(self._model.device),

@@ -21,6 +21,9 @@ class Turns:
         tokenizer: any tokenizer of transformers with a chat template.
         model: what a mistake names.
 
+    Attributes:
+        options: what every call of the template gets beside the messages.
+
     Raises:
         ClaraError: it has no chat template, or one that does not show what a user says.
     """
@@ -31,7 +34,7 @@ class Turns:
         if not tokenizer.chat_template:
             raise ClaraError(f"--model: {model} has no chat template; a teacher must be a model that follows requests")
         self._tokenizer = tokenizer
-        self._options = chat_options(tokenizer)
+        self.options = chat_options(tokenizer)
         self._takes_system = self._shows_system()
         if _USER not in self.text([{"role": "user", "content": _USER}]):
             raise ClaraError(f"--model: the chat template of {model} does not show the user's words")
@@ -52,7 +55,7 @@ class Turns:
         return [{"role": "user", "content": f"{system['content']}\n\n{first['content']}"}, *others]
 
     def _apply(self, messages: Sequence[Message]) -> str:
-        options = {"tokenize": False, "add_generation_prompt": True, **self._options}
+        options = {"tokenize": False, "add_generation_prompt": True, **self.options}
         conversation: list[dict[str, str]] = [{"role": one["role"], "content": one["content"]} for one in messages]
         return str(self._tokenizer.apply_chat_template(conversation, **options))
 

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -41,7 +41,7 @@ def in_ray(
     gpus_per_actor: float = 0.0,
     cpus_per_actor: float = 1.0,
     chunk: int = CHUNK,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """The outcomes of documents, from actors of a Ray cluster.
 
     An actor that dies with its machine is replaced, and its documents are worked on again. All that was started for
@@ -131,7 +131,7 @@ def _check(has: Mapping[str, float], needs: Mapping[str, float], *, may_grow: bo
             log.warning("%s in the cluster: waiting until it has grown", lack)
 
 
-def _rows(ray: Any, queue: Any, actor: type, **how: Any) -> Iterator[Mapping[str, str]]:
+def _rows(ray: Any, queue: Any, actor: type, **how: Any) -> Generator[Mapping[str, str], None, None]:
     """What the actors make of the queue's chunks, row by row."""
 
     class Chunks(ray.data.Datasource):  # type: ignore[misc]  # a class of a package that may be missing

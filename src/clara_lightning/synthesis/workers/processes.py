@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from glob import glob
@@ -26,7 +26,7 @@ AHEAD = 2
 
 def in_processes(
     documents: Iterable[Document], factory: WorkFactory, *, num_workers: int, chunk: int = CHUNK
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """The outcomes of documents, from processes that work on them side by side.
 
     Cores and CUDA devices are divided among the processes. They end with this one, whatever ends it, and at once when
