@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from clara_lightning.data.readers import read_documents, read_questions, read_scp
 from clara_lightning.data.records import Document, Passage, QAPair, Question, SCPExample
-from clara_lightning.data.writers import write_folder, write_jsonl
+from clara_lightning.data.writers import remove_leftovers, replacing, writable, write_folder, write_jsonl
 from clara_lightning.errors import ClaraError
 
 ONE = Document("a", "text")
@@ -151,3 +151,38 @@ def test_a_failure_in_the_last_file_of_a_folder_leaves_nothing(tmp_path: Path) -
         write_folder(tmp_path / "out", {"a.jsonl": [ONE], "b.jsonl": records()})
 
     assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_is_replaced_has_its_old_content_until_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "plan.json"
+    with replacing(target) as file:
+        file.write(b"old")
+
+    with replacing(target) as file:
+        file.write(b"new")
+        assert target.read_bytes() == b"old"
+
+    assert target.read_bytes() == b"new"
+    assert os.listdir(target.parent) == ["plan.json"]
+
+
+def test_what_goes_wrong_while_writing_is_one_line(tmp_path: Path) -> None:
+    target = tmp_path / "plan.json"
+
+    with (
+        pytest.raises(ClaraError, match=r"plan\.json: cannot be written: No space"),
+        replacing(target),
+        writable(target),
+    ):
+        raise OSError(28, "No space left on device")
+
+    assert os.listdir(tmp_path) == []
+
+
+def test_leftovers_of_one_file_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".a[1].json.17.tmp", ".a[1].json.18.tmp", ".b.json.17.tmp", "a[1].json", ".a1.json.17.tmp"):
+        (tmp_path / name).touch()
+
+    remove_leftovers(tmp_path / "a[1].json")
+
+    assert sorted(os.listdir(tmp_path)) == [".a1.json.17.tmp", ".b.json.17.tmp", "a[1].json"]

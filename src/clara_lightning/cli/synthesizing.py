@@ -161,7 +161,7 @@ def synthesize(args: argparse.Namespace) -> None:
             _print_estimate(run, args)
             return
         failed = {} if args.collect else run.work()
-        made = run.write(failed, complete=not args.collect)
+        made = run.write(failed)
     if args.json:
         rows = {"out": args.out, "accepted": made.accepted, "rejected": made.rejected, "failed": dict(made.failed)}
         print(json.dumps({**rows, "report": made.figures.to_json()}))
@@ -185,7 +185,7 @@ def _print_estimate(run: Run, args: argparse.Namespace) -> None:
 
         prompts = Prompts(args.prompts)
     found = run.estimate(prompts)
-    print(json.dumps(found.to_json()) if args.json else "\n".join([*run.plan.lines(), *found.lines()]))
+    print(json.dumps(found.to_json()) if args.json else "\n".join([run.plan.figures.sentence(), *found.lines()]))
 
 
 def _check_options(args: argparse.Namespace) -> None:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from clara_lightning.cli import asking, evaluating, preparing
+from clara_lightning.cli import asking, evaluating, preparing, synthesizing
 
-VERBS = {verb.name: verb for verb in (*asking.VERBS, *evaluating.VERBS, *preparing.VERBS)}
+VERBS = {verb.name: verb for verb in (*asking.VERBS, *evaluating.VERBS, *preparing.VERBS, *synthesizing.VERBS)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -37,10 +38,10 @@ def write_jsonl(path: str | Path, records: Iterable[Record]) -> int:
     target, count = Path(path), 0
     if target.suffix not in (".jsonl", ".json"):
         raise ClaraError(f"{target}: expected a name that ends in .jsonl")
-    with _replacing(target) as file:
+    with replacing(target) as file:
         for record in records:
             line = _line(record, target)
-            with _writable(target):
+            with writable(target):
                 file.write(line)
             count += 1
     return count
@@ -61,7 +62,7 @@ def write_folder(path: str | Path, files: Mapping[str, Iterable[Record]]) -> Non
     try:
         for name, records in files.items():
             write_jsonl(temporary / name, records)
-        with _writable(target):
+        with writable(target):
             target.mkdir(exist_ok=True)
             for name in files:
                 (temporary / name).replace(target / name)
@@ -90,15 +91,21 @@ def _passage_row(passage: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[IO[bytes]]:
-    """A file to write to, which takes the name ``target`` if all goes well and else is removed."""
+def replacing(target: Path) -> Iterator[IO[bytes]]:
+    """A file to write to, which takes the name ``target`` if all goes well and else is removed.
+
+    It is on the disk before it has its name. Who writes to it does so within :func:`writable`.
+
+    Raises:
+        ClaraError: the file cannot be made or renamed.
+    """
     temporary = _temporary(target)
-    with _writable(target):
+    with writable(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         file = temporary.open("wb")
     try:
         yield file
-        with _writable(target):
+        with writable(target):
             file.flush()
             os.fsync(file.fileno())
             file.close()
@@ -108,6 +115,19 @@ def _replacing(target: Path) -> Iterator[IO[bytes]]:
         with suppress(OSError):  # a full disk was reported already, and close() would report it again
             file.close()
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove what processes that were killed left of the file ``target`` under other names.
+
+    Only where no other process can be writing it.
+
+    Raises:
+        ClaraError: something cannot be removed.
+    """
+    with writable(target):
+        for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+            leftover.unlink()
 
 
 def _temporary(target: Path) -> Path:
@@ -124,7 +144,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _writable(target: Path) -> Iterator[None]:
+def writable(target: Path) -> Iterator[None]:
+    """Turn an ``OSError`` (a full disk, a place that is none of ours) into one line about ``target``."""
     try:
         yield
     except OSError as error:

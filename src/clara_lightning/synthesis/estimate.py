@@ -72,19 +72,24 @@ class Estimate:
         return [*lines, f"from {self.basis}"]
 
 
-def measured(outcomes: Sequence[Outcome], *, seconds: float | None, documents: int, price: Price) -> Estimate:
+def measured(outcomes: Sequence[Outcome], *, documents: int, price: Price, seconds: float | None = None) -> Estimate:
     """An estimate from documents that are finished.
 
     Args:
         outcomes: some of them, at least one.
-        seconds: how long they took together, if that is known.
         documents: how many are left.
         price: of tokens.
+        seconds: how long the outcomes took together, if that is known.
     """
     share = documents / len(outcomes)
     usage = _scaled(_sum(outcome.usage for outcome in outcomes), share)
     basis = f"{len(outcomes):,} documents that are finished"
     return Estimate(documents, usage, price.of(usage), None if seconds is None else seconds * share, basis)
+
+
+def assumed_free(*, documents: int) -> Estimate:
+    """Of a teacher that takes no tokens."""
+    return Estimate(documents, NO_USAGE, 0.0, None, "a teacher that takes no requests")
 
 
 def assumed(

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
 from itertools import islice
-from typing import Any, Literal
+from typing import Literal
 
 from clara_lightning.data.records import Document
 from clara_lightning.errors import ClaraError
-from clara_lightning.synthesis.documents import DocumentSettings, Plan, document_key, make_plan
-from clara_lightning.synthesis.estimate import MIN_MEASURED, SAMPLE, Estimate, assumed, measured
+from clara_lightning.synthesis.documents import DocumentSettings, document_key
+from clara_lightning.synthesis.estimate import MIN_MEASURED, SAMPLE, Estimate, assumed, assumed_free, measured
 from clara_lightning.synthesis.folder import WorkFolder
 from clara_lightning.synthesis.ledger import Journal, Ledger
 from clara_lightning.synthesis.outcome import Outcome
 from clara_lightning.synthesis.output import write_output
 from clara_lightning.synthesis.pipeline import IsKnown, PipelineSettings
+from clara_lightning.synthesis.plan import contamination_of, make_plan
 from clara_lightning.synthesis.progress import Pace, Price, shown
 from clara_lightning.synthesis.prompts import Prompts
 from clara_lightning.synthesis.report.figures import Figures
@@ -27,6 +29,9 @@ from clara_lightning.synthesis.teacher import Reply, Teacher
 from clara_lightning.synthesis.work import Guard, WorkFactory, work_on
 
 log = logging.getLogger(__name__)
+
+DOCUMENTS_PER_LINE = 100_000
+"""So often the first reading of a large corpus says how far it is."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,10 @@ class Settings:
         open_documents: worked on at once, in each process.
     """
 
-    documents: DocumentSettings = DocumentSettings()
-    pipeline: PipelineSettings = PipelineSettings()
-    price: Price = Price()
-    spread: Spread = Spread()
+    documents: DocumentSettings = field(default_factory=DocumentSettings)
+    pipeline: PipelineSettings = field(default_factory=PipelineSettings)
+    price: Price = field(default_factory=Price)
+    spread: Spread = field(default_factory=Spread)
     open_documents: int = 32
 
     def __post_init__(self) -> None:
@@ -113,7 +118,7 @@ class Run:
         self.identity = {"teacher": dict(self.teacher.identity), "pipeline": asdict(settings.pipeline)}
         self.folder = WorkFolder(out)
         try:
-            self.plan: Plan = make_plan(source, settings.documents, self.folder.path)
+            self.plan = make_plan(source, folder=self.folder.path, settings=settings.documents, progress=_tell_read)
             self.ledger = Ledger(self.folder.path / "outcomes")
         except BaseException:
             self.folder.close()
@@ -126,11 +131,23 @@ class Run:
         self.ledger.close()
         self.folder.close()
 
+    @cached_property
+    def planned(self) -> frozenset[bytes]:
+        """Keys of all documents, 16 bytes each."""
+        return frozenset(_key(document) for document in self.plan.documents())
+
+    @property
+    def num_left(self) -> int:
+        """How many documents have no outcome."""
+        return len(self.planned - self.ledger.finished)
+
     def left(self) -> Iterator[Document]:
         """Documents without an outcome."""
-        for document in self.plan.documents():
-            if bytes.fromhex(document_key(document)) not in self.ledger.finished:
-                yield document
+        return (document for document in self.plan.documents() if _key(document) not in self.ledger.finished)
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Of the documents that are finished, in the order of their keys."""
+        return self.ledger.outcomes(self.planned.__contains__)
 
     def estimate(self, prompts: Prompts | None) -> Estimate:
         """What the documents that are left will take; nothing is asked.
@@ -138,12 +155,13 @@ class Run:
         Args:
             prompts: the teacher's templates; none for a teacher that takes no tokens.
         """
-        left = sum(1 for _ in self.left())
-        finished = list(islice(self.ledger.outcomes(lambda key: True), SAMPLE))
-        if len(finished) >= MIN_MEASURED or prompts is None:
-            return measured(finished, seconds=None, documents=left, price=self.settings.price)
-        sample = list(islice(self.left(), SAMPLE))
-        return assumed(sample, prompts, self.settings.pipeline, documents=left, price=self.settings.price)
+        price, left = self.settings.price, self.num_left
+        finished = list(islice(self.outcomes(), SAMPLE))
+        if len(finished) >= MIN_MEASURED:
+            return measured(finished, documents=left, price=price)
+        if prompts is None:
+            return assumed_free(documents=left)
+        return assumed(list(islice(self.left(), SAMPLE)), prompts, self.settings.pipeline, documents=left, price=price)
 
     def work(self) -> Mapping[str, str]:
         """Work on every document that is left; returns the failed ones with the reason.
@@ -152,8 +170,8 @@ class Run:
             ClaraError: the run must stop; what is finished is kept.
         """
         self.folder.begin(self.identity)
-        left = sum(1 for _ in self.left())
-        pace = Pace(done=self.plan.kept - left, total=self.plan.kept, price=self.settings.price)
+        total = len(self.planned)
+        pace = Pace(done=total - self.num_left, total=total, price=self.settings.price)
         with shown(pace) as count:
 
             def record(outcome: Outcome) -> None:
@@ -169,32 +187,30 @@ class Run:
             guard.finish()
         return guard.failed
 
-    def write(self, failed: Mapping[str, str], *, complete: bool = True) -> Made:
+    def write(self, failed: Mapping[str, str]) -> Made:
         """Write the output, the rejects and the report from what is finished.
 
         Args:
-            failed: documents that got no answer.
-            complete: whether all documents were worked on.
+            failed: documents that got no answer, as :meth:`work` returns them.
         """
-        planned = {bytes.fromhex(document_key(document)) for document in self.plan.documents()}
-        written = write_output(
-            self.folder,
-            self.ledger.outcomes(planned.__contains__),
-            teacher=self.teacher.name,
-            fingerprint=self.folder.begin(self.identity),
-        )
-        context = {
+        fingerprint = self.folder.begin(self.identity)
+        written = write_output(self.folder, self.outcomes(), teacher=self.teacher.name, fingerprint=fingerprint)
+        context: dict[str, object] = {
             "teacher": self.teacher.name,
-            "identity": self.identity,
-            "documents": self.plan.to_json(),
-            "failed": len(failed),
-            "complete": complete and not failed,
+            "fingerprint": fingerprint,
+            "documents": asdict(self.plan.figures),
+            "settings": {**self.identity, "documents": self.settings.documents.to_json()},
+            "not finished": len(self.planned) - written.accepted - written.rejected,
+            "without an answer": len(failed),
         }
-        figures = write_report(self.folder.path, self.ledger.outcomes(planned.__contains__), context)
+        if self.plan.report is not None:
+            context["contamination"] = self.plan.report.to_json()
+        figures = write_report(self.folder.path, self.outcomes(), context)
         return Made(written.accepted, written.rejected, figures, failed)
 
     async def _here(self, guard: Guard) -> None:
         journal = Journal(self.folder.path / "replies.jsonl", finished=self.ledger.finished)
+        is_known = look_up(self.settings.documents)
 
         async def ask(document: str, request: Request) -> Reply:
             return await journal.ask(document, request, self.teacher)
@@ -210,7 +226,7 @@ class Run:
                 ask,
                 finish,
                 settings=self.settings.pipeline,
-                is_known=self._is_known()(),
+                is_known=is_known,
                 open_documents=self.settings.open_documents,
             )
         finally:
@@ -221,16 +237,29 @@ class Run:
         from clara_lightning.synthesis.workers import in_processes, in_ray
 
         spread = self.settings.spread
-        factory = WorkFactory(self.make_teacher, self._is_known(), self.settings.pipeline, self.settings.open_documents)
+        factory = WorkFactory(
+            self.make_teacher,
+            partial(look_up, self.settings.documents),
+            self.settings.pipeline,
+            self.settings.open_documents,
+        )
         if spread.over == "processes":
             return in_processes(self.left(), factory, num_workers=spread.workers)
         return in_ray(
-            self.left(),
-            factory,
-            address=spread.address,
-            num_actors=spread.workers,
-            gpus_per_actor=spread.gpus,
+            self.left(), factory, address=spread.address, num_actors=spread.workers, gpus_per_actor=spread.gpus
         )
 
-    def _is_known(self) -> Callable[[], IsKnown]:
-        raise NotImplementedError
+
+def look_up(settings: DocumentSettings) -> IsKnown:
+    """Whether an evaluation asks a question, as a function that reads the evaluation files once."""
+    contamination = contamination_of(settings)
+    return lambda question: contamination is not None and contamination.of_question(question) is not None
+
+
+def _key(document: Document) -> bytes:
+    return bytes.fromhex(document_key(document))
+
+
+def _tell_read(count: int) -> None:
+    if count % DOCUMENTS_PER_LINE == 0:
+        log.info("%s documents read and compared", f"{count:,}")

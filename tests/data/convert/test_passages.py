@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,3 +50,9 @@ def test_paragraphs_are_put_together_while_they_fit(sizes: list[int], max_words:
         else:
             expected.append(size)
     assert [len(passage.split()) for passage in cut(text, max_words=max_words)] == expected
+
+
+def test_a_text_can_be_cut_at_other_places_by_another_length() -> None:
+    boundaries = (re.compile(";"), re.compile(","))
+
+    assert list(cut("aa,b;c;ddd,eeeee", max_words=3, boundaries=boundaries, count=len)) == ["aa,b", "c", "ddd", "eeeee"]

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-# What separates the parts of a text, from the coarsest to the finest.
-_BOUNDARIES = (re.compile(r"\n[^\S\n]*\n\s*"), re.compile(r"(?<=[.!?])\s+"), re.compile(r"\s+"))
+PARAGRAPH = re.compile(r"\n[^\S\n]*\n\s*")
+_BOUNDARIES = (PARAGRAPH, re.compile(r"(?<=[.!?])\s+"), re.compile(r"\s+"))
 
 
-def cut(text: str, *, max_words: int) -> Iterator[str]:
+def count_words(text: str) -> float:
+    """How many words white space surrounds."""
+    return len(text.split())
+
+
+def cut(
+    text: str,
+    *,
+    max_words: int,
+    boundaries: Sequence[re.Pattern[str]] = _BOUNDARIES,
+    count: Callable[[str], float] = count_words,
+) -> Iterator[str]:
     """Passages of ``text``, as long as they can be.
 
     Paragraphs are put together while they fit. One that is too long for itself is cut into sentences that are put
@@ -19,23 +30,32 @@ def cut(text: str, *, max_words: int) -> Iterator[str]:
     Args:
         text: any text.
         max_words: words of a passage at most, 1 or more.
+        boundaries: what separates the parts of a text, from the coarsest to the finest. A part that is too long and has
+            none of them is a passage as it is.
+        count: the length of a text in words; 0 for white space, and no more for a text than for its parts together.
 
     Example:
         >>> list(cut("One two. Three four five. Six.\\n\\nSeven.\\n\\nEight.", max_words=3))
         ['One two.', 'Three four five.', 'Six.', 'Seven.\\n\\nEight.']
     """
-    return _cut(text, max_words, level=0)
+    return _cut(text, max_words, boundaries, count)
 
 
-def _cut(text: str, max_words: int, *, level: int) -> Iterator[str]:
-    start = end = num_words = 0  # of the passage that is being put together
-    for part_start, part_end in _parts(text, _BOUNDARIES[level]):
-        num_more = len(text[part_start:part_end].split())
+def _cut(
+    text: str, max_words: int, boundaries: Sequence[re.Pattern[str]], count: Callable[[str], float]
+) -> Iterator[str]:
+    if not boundaries:
+        yield text.strip()
+        return
+    start = end = 0  # of the passage that is being put together
+    num_words = 0.0
+    for part_start, part_end in _parts(text, boundaries[0]):
+        num_more = count(text[part_start:part_end])
         if num_words and num_words + num_more > max_words:
             yield text[start:end].strip()
             num_words = 0
         if num_more > max_words:
-            yield from _cut(text[part_start:part_end], max_words, level=level + 1)
+            yield from _cut(text[part_start:part_end], max_words, boundaries[1:], count)
         elif num_more:
             start = start if num_words else part_start
             end, num_words = part_end, num_words + num_more
