@@ -224,13 +224,13 @@ def test_without_ray_the_extra_is_named(fake: Any, tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ClaraError) as mistake:
         list(in_ray([], fake.Factory(tmp_path), address=None, num_actors=1))
-    assert str(mistake.value) == "Ray needs the extra ray: pip install 'clara-lightning[ray]'"
+    assert str(mistake.value) == "--ray needs the extra ray: pip install 'clara-lightning[ray]'"
 
 
 def test_a_machine_that_is_too_small_is_said_before_anything_waits() -> None:
     with pytest.raises(ClaraError) as mistake:
         _check({"CPU": 2.0}, {"CPU": 2.0, "GPU": 1.0}, may_grow=False)
-    assert str(mistake.value) == "--workers: the actors take 1 GPUs, and there are 0"
+    assert str(mistake.value) == "--gpus: the actors take 1 GPUs, and there are 0"
 
 
 def test_a_cluster_that_is_too_small_may_grow_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:

@@ -206,7 +206,7 @@ def test_a_chat_longer_than_the_context_is_refused_alone_with_both_numbers(make:
     size = len(prompt_of(load()[1], long))
     refused, answered = ask(make(), [long, CHATS[0]])
     assert isinstance(refused, BadReplyError) and isinstance(answered, Completion)
-    assert str(refused) == f"the request has {size} tokens, and tiny reads {CONTEXT} at most"
+    assert str(refused) == f"the request has {size} tokens, and the model reads {CONTEXT} at most"
 
 
 def test_a_chat_that_leaves_little_room_gets_it_and_takes_none_from_others(make: Make, load: Load) -> None:
@@ -265,12 +265,25 @@ def test_a_template_without_a_system_role_gets_its_words_before_the_users(
 def test_a_model_without_a_chat_template_is_refused(
     make: Make, load: Load, tiny_tokenizer: Callable[..., PreTrainedTokenizerFast]
 ) -> None:
-    with pytest.raises(ClaraError, match="--model: tiny has no chat template"):
-        make(load=lambda: (load()[0], tiny_tokenizer(chat="none")))
+    refused = ask(make(load=lambda: (load()[0], tiny_tokenizer(chat="none"))), CHATS)
+    assert all(isinstance(one, ClaraError) for one in refused)
+    assert str(refused[0]).startswith("--model: tiny has no chat template")
+
+
+def test_nothing_is_loaded_before_it_is_asked_and_then_once(make: Make, load: Load) -> None:
+    loads: list[int] = []
+
+    def counted() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+        loads.append(1)
+        return load()
+
+    model = make(load=counted, batch_size=1)
+    assert model.identity["model"] == "tiny" and not loads
+    ask(model, CHATS)
+    assert len(loads) == 1
 
 
 def test_closing_ends_what_runs_at_its_next_token(make: Make, load: Load) -> None:
-    model = make(Sampling(max_tokens=500))
     steps, is_running = iter(range(10_000)), threading.Event()
 
     def until_closed(module: Any, given: Any) -> None:
@@ -278,7 +291,12 @@ def test_closing_ends_what_runs_at_its_next_token(make: Make, load: Load) -> Non
             is_running.set()
             assert model._closing.wait(timeout=30)
 
-    model._model.register_forward_pre_hook(until_closed)
+    def watched() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+        loaded, tokenizer = load()
+        loaded.register_forward_pre_hook(until_closed)
+        return loaded, tokenizer
+
+    model = make(Sampling(max_tokens=500), load=watched)
 
     async def work() -> None:
         task = asyncio.create_task(model.complete(CHATS[0]))
@@ -296,7 +314,7 @@ def test_identity_holds_what_the_text_depends_on_and_no_path(make: Make) -> None
     assert json.loads(json.dumps(model.identity)) == {
         "engine": "transformers",
         "model": "tiny",
-        "dtype": "float32",
+        "dtype": "auto",
         "sampling": asdict(DRAWN),
         "schema": False,
     }
@@ -304,19 +322,24 @@ def test_identity_holds_what_the_text_depends_on_and_no_path(make: Make) -> None
     assert model.identity == make(DRAWN, model="../tiny/").identity
 
 
-def test_weights_stand_in_the_dtype_that_is_asked_for(make: Make) -> None:
-    assert make(dtype="bfloat16").identity["dtype"] == "bfloat16"
+def test_weights_stand_in_the_dtype_that_is_asked_for(make: Make, load: Load) -> None:
+    model, tokenizer = load()
+    ask(make(load=lambda: (model, tokenizer), dtype="bfloat16"), CHATS[:1])
+    assert model.dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("device", "message"),
     [
-        ({"device": "gpu"}, "--device: expected cuda, cuda:1, mps or cpu, got 'gpu'"),
-        ({"device": "cuda:99"}, "--device cuda:99: there is no such device here"),
-        ({"batch_size": 0}, "--batch-size must be 1 or more, got 0"),
+        ("gpu", "--device: expected cuda, cuda:1, mps or cpu, got 'gpu'"),
+        ("cuda:99", "--device cuda:99: there is no such device here"),
     ],
 )
-def test_a_wrong_setting_is_one_line_that_names_it(make: Make, settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ClaraError) as mistake:
-        make(**settings)
-    assert str(mistake.value) == message
+def test_a_device_that_is_not_there_is_one_line(make: Make, device: str, message: str) -> None:
+    (mistake,) = ask(make(device=device), CHATS[:1])
+    assert isinstance(mistake, ClaraError) and str(mistake) == message
+
+
+def test_a_batch_size_below_1_is_refused() -> None:
+    with pytest.raises(ClaraError, match=r"^--batch-size must be 1 or more, got 0$"):
+        replace(SETTINGS, batch_size=0)

@@ -75,12 +75,13 @@ class LLM:
         dtype: str = "auto",
         tensor_parallel_size: int = 1,
         gpu_memory_utilization: float = 0.92,
+        trust_remote_code: bool = False,
         max_model_len: int | None = None,  # one of the real one's **kwargs
     ) -> None:
         if model == "nowhere":
             raise OSError("nowhere is not a local folder\nand no model of the hub")
-        self.settings = (dtype, max_model_len, tensor_parallel_size, gpu_memory_utilization)
-        self.model_config = SimpleNamespace(dtype="torch.bfloat16", max_model_len=max_model_len or CONTEXT)
+        self.settings = (dtype, max_model_len, tensor_parallel_size, gpu_memory_utilization, trust_remote_code)
+        self.context = max_model_len or CONTEXT
         self.calls: list[SimpleNamespace] = []
         LLM.made.append(self)
 
@@ -104,7 +105,7 @@ class LLM:
         assert sampling_params is not None and len(messages) == len(sampling_params)
         said = [talk[-1]["content"] for talk in messages]
         for text in said:
-            if len(text) > self.model_config.max_model_len:
+            if len(text) > self.context:
                 raise VLLMClientError(f"maximum context length is {CONTEXT} tokens.\nYour prompt contains {len(text)}")
         template = SimpleNamespace(template=chat_template, options=chat_template_kwargs, use_tqdm=use_tqdm)
         self.calls.append(SimpleNamespace(messages=messages, parameters=sampling_params, **vars(template)))
@@ -229,15 +230,17 @@ def test_a_tokenizer_with_rules_of_its_own_is_left_to_them(vllm: None) -> None:
 
 
 def test_settings_reach_the_engine(vllm: None) -> None:
-    make(dtype="float16", context=128, num_gpus=2, gpu_memory=0.5)
-    assert LLM.made[0].settings == ("float16", 128, 2, 0.5)
+    model = make(dtype="float16", context=128, num_gpus=2, gpu_memory=0.5, trust_remote_code=True)
+    assert not LLM.made  # before it is asked
+    ask(model, chat("a"))
+    assert [engine.settings for engine in LLM.made] == [("float16", 128, 2, 0.5, True)]
 
 
 def test_the_engine_stays_in_this_process_and_reports_to_nobody(vllm: None, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
     monkeypatch.setenv("VLLM_LOGGING_LEVEL", "DEBUG")
-    make()
+    ask(make(), chat("a"))
     assert os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0" and os.environ["VLLM_NO_USAGE_STATS"] == "1"
     assert os.environ["VLLM_LOGGING_LEVEL"] == "DEBUG"  # the user's own
 
@@ -247,35 +250,32 @@ def test_identity_holds_what_the_text_depends_on_and_no_path(vllm: None) -> None
     assert json.loads(json.dumps(model.identity)) == {
         "engine": "vllm",
         "model": "llama",
-        "dtype": "bfloat16",
+        "dtype": "auto",
         "sampling": asdict(Sampling()),
         "schema": True,
-        "context": CONTEXT,
+        "context": None,
     }
     assert model.name == "llama"
 
 
 def test_without_vllm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(ClaraError) as mistake:
-        make()
-    assert str(mistake.value) == MISSING
+    (mistake,) = ask(make(), chat("a"))
+    assert isinstance(mistake, ClaraError) and str(mistake) == MISSING
 
 
 def test_a_model_that_cannot_be_loaded_is_one_line(vllm: None) -> None:
-    with pytest.raises(ClaraError) as mistake:
-        make(model="nowhere")
-    assert str(mistake.value) == (
-        "--model: vLLM cannot load 'nowhere': nowhere is not a local folder and no model of the hub"
-    )
+    (mistake,) = ask(make(model="nowhere"), chat("a"))
+    assert isinstance(mistake, ClaraError)
+    assert str(mistake) == "--model: vLLM cannot load 'nowhere': nowhere is not a local folder and no model of the hub"
 
 
 def test_a_model_without_a_chat_template_is_refused(
     vllm: None, tiny_tokenizer: Callable[..., PreTrainedTokenizerFast]
 ) -> None:
     LLM.tokenizer = tiny_tokenizer(chat="none")
-    with pytest.raises(ClaraError, match="--model: acme/llama has no chat template"):
-        make()
+    (mistake,) = ask(make(), chat("a"))
+    assert isinstance(mistake, ClaraError) and "acme/llama has no chat template" in str(mistake)
 
 
 def real(name: str) -> Any:

@@ -37,13 +37,13 @@ def identity_of(engine: str, model: str, *, sampling: Sampling, dtype: str, sche
         engine: what runs it.
         model: as the user names it.
         sampling: how tokens are chosen.
-        dtype: of the weights, as they are.
+        dtype: of the weights, as the user asks for it.
         schema: whether the text is held to the chat's schema.
     """
     return {
         "engine": engine,
         "model": plain_name(model),
-        "dtype": dtype.removeprefix("torch."),
+        "dtype": dtype,
         "sampling": asdict(sampling),
         "schema": schema,
     }

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from clara_lightning.synthesis.chat import Chat, Completion, Sampling
 from clara_lightning.synthesis.teacher import BadReplyError, UnavailableError, Usage
 from clara_lightning.synthesis.teachers.batches import Answer, Batches
-from clara_lightning.synthesis.teachers.causal_lm import DtypeName, context_of, device_of, padded, placed, stops_of
+from clara_lightning.synthesis.teachers.causal_lm import CausalLM, DtypeName, padded
 from clara_lightning.synthesis.teachers.draws import Draws
 from clara_lightning.synthesis.teachers.local import check_batch_size, identity_of, plain_name, temperature_of
-from clara_lightning.synthesis.teachers.turns import Turns
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+Load = Callable[[], "tuple[PreTrainedModel, PreTrainedTokenizerBase]"]
+"""Gives a model and its tokenizer; with several processes it must pickle."""
 log = logging.getLogger(__name__)
 
 
@@ -62,61 +63,50 @@ class _Row(NamedTuple):
 class TransformersModel:
     """Any causal LM of transformers with a chat template.
 
-    Prompts stand in a batch with padding on their left. What is written for a chat depends on the chat alone, up to
-    rounding: draws have seeds of their own (:mod:`.draws`), and no setting of the model's author (a penalty, a top-k)
-    plays a part. The text is not held to the chat's schema.
+    The model is loaded when it is first asked. Prompts stand in a batch with padding on their left. What is written for
+    a chat depends on the chat alone, up to rounding: draws have seeds of their own (:mod:`.draws`), and no setting of
+    the model's author (a penalty, a top-k) plays a part. The text is not held to the chat's schema.
 
     Args:
         settings: which model, and how it runs.
         sampling: how tokens are chosen; temperature 0 takes the likeliest, and draws in later attempts alone.
         load: gives the model and its tokenizer.
 
-    Raises:
-        ClaraError: what ``load`` raises; the model has no chat template; there is no such device.
+    Attributes:
+        name: the model's, without the folders that it lies in.
+        identity: engine, model, dtype as it is asked for, and sampling.
     """
 
-    def __init__(
-        self,
-        settings: TransformersSettings,
-        *,
-        sampling: Sampling,
-        load: Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerBase]],
-    ) -> None:
-        from transformers import GenerationConfig
-
-        from clara_lightning.data.prompts import PromptEncoder, PromptTemplate
-
-        device = device_of(settings.device)
-        model, self._tokenizer = load()
-        self._turns = Turns(self._tokenizer, model=settings.model)
-        encoder = PromptEncoder(self._tokenizer, template=PromptTemplate(), memory_tokens=1, text_tokens=1)
-        self._pad_id = encoder.pad_id
-        self._stop_ids = sorted({*encoder.stop_ids, *stops_of(model)})
-        self._context = context_of(model)
-        model.generation_config = GenerationConfig()  # the author's own would fill in what we leave open
-        self._model = placed(model, device, settings.dtype)
+    def __init__(self, settings: TransformersSettings, *, sampling: Sampling, load: Load) -> None:
+        self.name = plain_name(settings.model)
+        self.identity: Mapping[str, Any] = identity_of(
+            "transformers", self.name, sampling=sampling, dtype=settings.dtype, schema=False
+        )
+        self._settings = settings
         self._sampling = sampling
+        self._load = load
+        self._lm: CausalLM | None = None
         self._fits = settings.batch_size
         self._closing = threading.Event()
         self._batches = Batches(self._generate, batch_size=settings.batch_size)
-        self.name = plain_name(settings.model)
-        dtype = str(self._model.dtype)
-        self.identity: Mapping[str, Any] = identity_of(
-            "transformers", self.name, sampling=sampling, dtype=dtype, schema=False
-        )
 
     async def complete(self, chat: Chat) -> Completion:
-        """The model's next turn; see :class:`clara_lightning.synthesis.chat.ChatModel`."""
+        """The model's next turn; see :class:`clara_lightning.synthesis.chat.ChatModel`.
+
+        Raises:
+            BadReplyError: the chat is longer than the model's context, or than the device's memory.
+            ClaraError: what ``load`` raises; the model has no chat template; there is no such device.
+        """
         return await self._batches.complete(chat)
 
     async def close(self) -> None:
         """End what runs, at its next token, and give back the memory."""
-        import torch
-
         self._closing.set()
         await self._batches.close()
-        del self._model
-        if torch.cuda.is_available():
+        if self._lm is not None:
+            import torch
+
+            self._lm = None
             torch.cuda.empty_cache()
 
     def _generate(self, chats: list[Chat]) -> list[Answer]:
@@ -124,14 +114,15 @@ class TransformersModel:
 
         A batch ends for all of its chats at the same token, and the others would lose room to such a one.
         """
-        rows = [self._row(place, chat) for place, chat in enumerate(chats)]
-        answers: dict[int, Answer] = {row.place: self._too_long(row) for row in rows if row.limit < 1}
+        lm = self._lm = self._lm or self._loaded()
+        rows = [self._row(lm, place, chat) for place, chat in enumerate(chats)]
+        answers: dict[int, Answer] = {row.place: _too_long(row, lm) for row in rows if row.limit < 1}
         groups = [[row] for row in rows if 1 <= row.limit < self._sampling.max_tokens]
         roomy = sorted((row for row in rows if row.limit == self._sampling.max_tokens), key=lambda row: len(row.ids))
         groups += [roomy[start : start + self._fits] for start in range(0, len(roomy), self._fits)]
         while groups:
             group = groups.pop()
-            written = self._written(group)
+            written = self._written(lm, group)
             if written is not None:
                 answers |= written
             elif len(group) == 1:
@@ -141,13 +132,13 @@ class TransformersModel:
                 groups += [group[:half], group[half:]]
         return [answers[place] for place in range(len(chats))]
 
-    def _row(self, place: int, chat: Chat) -> _Row:
-        ids = self._turns.ids(chat.messages)
-        limit = self._sampling.max_tokens
-        return _Row(place, chat, ids, limit if self._context is None else min(limit, self._context - len(ids)))
+    def _loaded(self) -> CausalLM:
+        settings = self._settings
+        return CausalLM.of(*self._load(), name=settings.model, device=settings.device, dtype=settings.dtype)
 
-    def _too_long(self, row: _Row) -> BadReplyError:
-        return BadReplyError(f"the request has {len(row.ids)} tokens, and {self.name} reads {self._context} at most")
+    def _row(self, lm: CausalLM, place: int, chat: Chat) -> _Row:
+        ids, limit = lm.turns.ids(chat.messages), self._sampling.max_tokens
+        return _Row(place, chat, ids, limit if lm.context is None else min(limit, lm.context - len(ids)))
 
     def _halve(self, size: int) -> int:
         """So many chats at most from now on."""
@@ -157,48 +148,52 @@ class TransformersModel:
             self._fits = half
         return half
 
-    def _written(self, rows: Sequence[_Row]) -> dict[int, Completion] | None:
+    def _written(self, lm: CausalLM, rows: Sequence[_Row]) -> dict[int, Completion] | None:
         """Completions by the chats' numbers; ``None`` where the device's memory does not suffice."""
         import torch
 
         try:
-            return self._write(rows)
+            return self._write(lm, rows)
         except torch.OutOfMemoryError:
             pass
         torch.cuda.empty_cache()  # not before here, where no traceback holds what did not fit
         return None
 
-    def _write(self, rows: Sequence[_Row]) -> dict[int, Completion]:
+    def _write(self, lm: CausalLM, rows: Sequence[_Row]) -> dict[int, Completion]:
         from transformers import LogitsProcessorList, StoppingCriteriaList
 
-        ids_BT, attention_BT = padded([row.ids for row in rows], pad_id=self._pad_id)
+        ids_BT, attention_BT = padded([row.ids for row in rows], pad_id=lm.pad_id)
         start = ids_BT.shape[1]
         chats = [row.chat for row in rows]
         is_random = any(temperature_of(chat, self._sampling) for chat in chats)
         draws = [Draws(chats, self._sampling, start=start)] if is_random else []
-        generate: Any = self._model.generate
+        generate: Any = lm.model.generate
         written_BT = generate(
-            ids_BT.to(self._model.device),
-            attention_mask=attention_BT.to(self._model.device),
+            ids_BT.to(lm.model.device),
+            attention_mask=attention_BT.to(lm.model.device),
             max_new_tokens=rows[0].limit,
             do_sample=False,
-            eos_token_id=self._stop_ids,
-            pad_token_id=self._pad_id,
+            eos_token_id=list(lm.stop_ids),
+            pad_token_id=lm.pad_id,
             logits_processor=LogitsProcessorList(draws),
             stopping_criteria=StoppingCriteriaList([_stops_when(self._closing)]),
         )
         if self._closing.is_set():
             raise UnavailableError(f"{self.name} was closed")
         return {
-            row.place: self._completion(row, ids) for row, ids in zip(rows, written_BT[:, start:].tolist(), strict=True)
+            row.place: _completion(lm, row, ids) for row, ids in zip(rows, written_BT[:, start:].tolist(), strict=True)
         }
 
-    def _completion(self, row: _Row, ids: list[int]) -> Completion:
-        stops = set(self._stop_ids)
-        end = next((place for place, token in enumerate(ids) if token in stops), None)
-        text = self._tokenizer.decode(ids[:end], skip_special_tokens=True)
-        usage = Usage(1, len(row.ids), len(ids) if end is None else end + 1)
-        return Completion(str(text).strip(), cut=end is None, usage=usage)
+
+def _completion(lm: CausalLM, row: _Row, ids: list[int]) -> Completion:
+    end = next((place for place, token in enumerate(ids) if token in lm.stop_ids), None)
+    text = lm.tokenizer.decode(ids[:end], skip_special_tokens=True)
+    usage = Usage(1, len(row.ids), len(ids) if end is None else end + 1)
+    return Completion(str(text).strip(), cut=end is None, usage=usage)
+
+
+def _too_long(row: _Row, lm: CausalLM) -> BadReplyError:
+    return BadReplyError(f"the request has {len(row.ids)} tokens, and the model reads {lm.context} at most")
 
 
 def _no_memory(row: _Row) -> BadReplyError:

@@ -38,6 +38,7 @@ class VllmSettings:
         context: tokens of a request and its answer at most; by default what the model can.
         num_gpus: that the model is spread over.
         gpu_memory: share of each GPU's memory that vLLM may take (0 to 1).
+        trust_remote_code: run Python code that the model's repository ships.
     """
 
     model: str
@@ -46,6 +47,7 @@ class VllmSettings:
     context: int | None = None
     num_gpus: int = 1
     gpu_memory: float = 0.9
+    trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
         check_batch_size(self.batch_size)
@@ -59,73 +61,98 @@ class VllmSettings:
             "max_model_len": self.context,
             "tensor_parallel_size": self.num_gpus,
             "gpu_memory_utilization": self.gpu_memory,
+            "trust_remote_code": self.trust_remote_code,
         }
 
 
 class VllmModel:
     """A model in vLLM; its text is held to the chat's schema.
 
-    A batch that has begun is finished, also when the model is closed meanwhile.
+    The model is loaded when it is first asked, in the thread that asks it. A batch that has begun is finished, also
+    when the model is closed meanwhile.
 
     Args:
         settings: which model, and how it runs.
         sampling: how tokens are chosen; temperature 0 takes the likeliest, and draws in later attempts alone.
 
-    Raises:
-        ClaraError: vLLM is not installed, or cannot load the model; the model has no chat template.
+    Attributes:
+        name: the model's, without the folders that it lies in.
+        identity: engine, model, dtype and context as they are asked for, and sampling.
     """
 
     def __init__(self, settings: VllmSettings, *, sampling: Sampling) -> None:
-        vllm = _vllm()
-        self._parameters = importlib.import_module("vllm.sampling_params")
-        self._refusals = (ValueError, importlib.import_module("vllm.exceptions").VLLMClientError)
-        self._llm: Any = _loaded(vllm, settings)
-        self._turns = _turns(self._llm, model=settings.model)
-        self._sampling = sampling
-        self._batches = Batches(self._generate, batch_size=settings.batch_size)
         self.name = plain_name(settings.model)
-        dtype = str(self._llm.model_config.dtype)
         self.identity: Mapping[str, Any] = {
-            **identity_of("vllm", self.name, sampling=sampling, dtype=dtype, schema=True),
-            "context": self._llm.model_config.max_model_len,
+            **identity_of("vllm", self.name, sampling=sampling, dtype=settings.dtype, schema=True),
+            "context": settings.context,
         }
+        self._settings = settings
+        self._sampling = sampling
+        self._engine: _Engine | None = None
+        self._batches = Batches(self._generate, batch_size=settings.batch_size)
 
     async def complete(self, chat: Chat) -> Completion:
-        """The model's next turn; see :class:`clara_lightning.synthesis.chat.ChatModel`."""
+        """The model's next turn; see :class:`clara_lightning.synthesis.chat.ChatModel`.
+
+        Raises:
+            BadReplyError: the chat is longer than the model's context.
+            ClaraError: vLLM is not installed, or cannot load the model; the model has no chat template.
+        """
         return await self._batches.complete(chat)
 
     async def close(self) -> None:
         """End the thread, and give back the model."""
         await self._batches.close()
-        del self._llm
+        self._engine = None
 
     def _generate(self, chats: list[Chat]) -> list[Answer]:
         """vLLM refuses all chats for the sake of one: their halves are tried, until that one is alone."""
+        engine = self._engine = self._engine or _Engine(self._settings)
         try:
-            return self._asked(chats)
-        except self._refusals as error:
+            return engine.answers(chats, self._sampling)
+        except engine.refusals as error:
             if len(chats) == 1:
                 return [BadReplyError(" ".join(str(error).split()))]
         half = len(chats) // 2
         return [*self._generate(chats[:half]), *self._generate(chats[half:])]
 
-    def _asked(self, chats: list[Chat]) -> list[Answer]:
+
+class _Engine:
+    """vLLM with a model.
+
+    Attributes:
+        refusals: what it raises where a chat cannot be answered.
+    """
+
+    def __init__(self, settings: VllmSettings) -> None:
+        vllm = _vllm()
+        self.refusals = (ValueError, importlib.import_module("vllm.exceptions").VLLMClientError)
+        self._parameters = importlib.import_module("vllm.sampling_params")
+        try:
+            self._llm = vllm.LLM(**settings.arguments)
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ClaraError(f"--model: vLLM cannot load {settings.model!r}: {reason}") from error
+        self._turns = _turns(self._llm, model=settings.model)
+
+    def answers(self, chats: list[Chat], sampling: Sampling) -> list[Answer]:
+        """What the model writes for each chat."""
         options: dict[str, Any] = {}
         conversations = [list(chat.messages) for chat in chats]
         if self._turns is not None:
             conversations = [self._turns.fitted(chat.messages) for chat in chats]
             options["chat_template_kwargs"] = dict(self._turns.options)
             options["chat_template"] = options["chat_template_kwargs"].pop("chat_template")
-        parameters = [self._parameters_of(chat) for chat in chats]
+        parameters = [self._parameters_of(chat, sampling) for chat in chats]
         return [_answer(output) for output in self._llm.chat(conversations, parameters, use_tqdm=False, **options)]
 
-    def _parameters_of(self, chat: Chat) -> Any:
+    def _parameters_of(self, chat: Chat, sampling: Sampling) -> Any:
         schema = self._parameters.StructuredOutputsParams(json=dict(chat.schema)) if chat.schema else None
         return self._parameters.SamplingParams(
-            temperature=temperature_of(chat, self._sampling),
-            top_p=self._sampling.top_p,
-            max_tokens=self._sampling.max_tokens,
-            seed=self._sampling.seed + chat.attempt,
+            temperature=temperature_of(chat, sampling),
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_tokens,
+            seed=sampling.seed + chat.attempt,
             structured_outputs=schema,
         )
 
@@ -138,14 +165,6 @@ def _vllm() -> Any:
         if error.name == "vllm":
             raise ClaraError("--teacher vllm needs the extra vllm: pip install 'clara-lightning[vllm]'") from error
         raise ClaraError(f"--teacher vllm: the installed vllm cannot be imported: {error}") from error
-
-
-def _loaded(vllm: Any, settings: VllmSettings) -> Any:
-    try:
-        return vllm.LLM(**settings.arguments)
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ClaraError(f"--model: vLLM cannot load {settings.model!r}: {reason}") from error
 
 
 def _turns(llm: Any, *, model: str) -> Turns | None:

@@ -101,7 +101,7 @@ def _connected(address: str | None, needs: Mapping[str, float]) -> Iterator[Any]
         ray = importlib.import_module("ray")
         importlib.import_module("ray.data")
     except ImportError as error:
-        raise ClaraError("Ray needs the extra ray: pip install 'clara-lightning[ray]'") from error
+        raise ClaraError("--ray needs the extra ray: pip install 'clara-lightning[ray]'") from error
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", message="The minimum number of concurrent actors")  # of a short file
     ours = not ray.is_initialized()
@@ -112,7 +112,7 @@ def _connected(address: str | None, needs: Mapping[str, float]) -> Iterator[Any]
             ray.init(address or "local", logging_level=logging.ERROR, log_to_driver=False, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
-            raise ClaraError(f"--address {address}: cannot connect: {reason}") from error
+            raise ClaraError(f"--ray {address}: cannot connect: {reason}") from error
     try:
         _check(ray.cluster_resources(), needs, may_grow=address is not None)
         yield ray
@@ -123,11 +123,12 @@ def _connected(address: str | None, needs: Mapping[str, float]) -> Iterator[Any]
 
 def _check(has: Mapping[str, float], needs: Mapping[str, float], *, may_grow: bool) -> None:
     """Ray would wait for resources without a word; other clusters may get more of them while it waits."""
-    for name, needed in needs.items():
+    for name, option in (("CPU", "--workers"), ("GPU", "--gpus")):
+        needed = needs[name]
         if needed > has.get(name, 0.0):
             lack = f"the actors take {needed:g} {name}s, and there are {has.get(name, 0.0):g}"
             if not may_grow:
-                raise ClaraError(f"--workers: {lack}")
+                raise ClaraError(f"{option}: {lack}")
             log.warning("%s in the cluster: waiting until it has grown", lack)
 
 
