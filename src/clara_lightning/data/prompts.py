@@ -242,6 +242,19 @@ def _frame(tokenizer: PreTrainedTokenizerBase, template: PromptTemplate) -> tupl
     return head, tail, end.strip() or str(tokenizer.eos_token or "\n")
 
 
+def chat_options(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """What every call of the chat template gets, for ``apply_chat_template``.
+
+    Models that can think aloud are asked not to; templates without that switch ignore it. Templates that write today's
+    date get one that stands still: a prompt is the same on every day.
+    """
+    return {
+        "enable_thinking": False,
+        "date_string": _DATE["%d %b %Y"],
+        "chat_template": _undated(tokenizer),
+    }
+
+
 def _undated(tokenizer: PreTrainedTokenizerBase) -> str:
     """The chat template, with the clock that transformers lends it replaced by a date that stands still."""
     template = tokenizer.get_chat_template()
@@ -256,15 +269,7 @@ def _render(tokenizer: PreTrainedTokenizerBase, system: str, *, answer: str | No
     talk = [{"role": "user", "content": _CONTENT}]
     if answer is not None:
         talk.append({"role": "assistant", "content": answer})
-    # Models that can think aloud are asked not to; templates without that switch ignore it. Templates that write
-    # today's date get one that stands still: a prompt is the same on every day.
-    options: dict[str, Any] = {
-        "tokenize": False,
-        "add_generation_prompt": answer is None,
-        "enable_thinking": False,
-        "date_string": _DATE["%d %b %Y"],
-        "chat_template": _undated(tokenizer),
-    }
+    options = {"tokenize": False, "add_generation_prompt": answer is None, **chat_options(tokenizer)}
     try:
         text = str(tokenizer.apply_chat_template([{"role": "system", "content": system}, *talk], **options))
         if system.strip() in text:  # some templates pass over a role that they do not know
