@@ -11,7 +11,7 @@ from clara_lightning.errors import ClaraError
 from clara_lightning.synthesis.outcome import Outcome
 from clara_lightning.synthesis.pipeline import PipelineSettings
 from clara_lightning.synthesis.teacher import BadReplyError, UnavailableError
-from clara_lightning.synthesis.work import MAX_FAILURES, Guard, WorkFactory, work_on
+from clara_lightning.synthesis.work import MAX_FAILURES, ChunkWorkFactory, Guard, work_on
 
 
 def run(documents: Any, teacher: Any, finish: Any, *, open_documents: int = 4) -> None:
@@ -99,7 +99,7 @@ def test_a_fatal_mistake_ends_everything_with_its_own_words(knowing: Any, a_brid
 def test_chunks_in_another_process_give_the_same(knowing: Any, a_bridge: Any) -> None:
     outcomes: list[Outcome] = []
     run(map(a_bridge, range(6)), knowing(), outcomes.append)
-    factory = WorkFactory(knowing, lambda: lambda question: False, PipelineSettings(), 2)
+    factory = ChunkWorkFactory(knowing, lambda: lambda question: False, PipelineSettings(), 2)
     work = factory()
     chunked = [*work.run([a_bridge(n) for n in range(3)]), *work.run([a_bridge(n) for n in range(3, 6)])]
     work.close()

@@ -293,7 +293,26 @@ def _model_maker(args: argparse.Namespace, sampling: Sampling) -> Callable[[], C
         names = ("key_env", "concurrency", "timeout", "max_attempts", "requests_per_minute", "tokens_per_minute")
         settings = EndpointSettings(args.url, args.model, **_given(args, *names, "structured"))
         return partial(EndpointModel, settings, sampling=sampling)
-    raise NotImplementedError
+    if args.teacher == "vllm":
+        from clara_lightning.synthesis.teachers.vllm_model import VllmModel, VllmSettings
+
+        engine = VllmSettings(args.model, **_given(args, "dtype", "batch_size", "trust_remote_code"))
+        return partial(VllmModel, engine, sampling=sampling)
+    from clara_lightning.synthesis.teachers.transformers_model import TransformersModel, TransformersSettings
+
+    local = TransformersSettings(args.model, **_given(args, "dtype", "device", "batch_size"))
+    load = partial(_load, args.model, **_given(args, "dtype", "trust_remote_code"))
+    return partial(TransformersModel, local, sampling=sampling, load=load)
+
+
+def _load(name: str, **options: Any) -> Any:
+    """A model and its tokenizer, where it is asked."""
+    from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
+
+    try:
+        return load_pretrained(BackboneConfig(name=name, **options))
+    except ClaraError as error:
+        raise ClaraError(str(error).replace("model.init_args.backbone.name", "--model")) from error
 
 
 def _prompts_options(parser: argparse.ArgumentParser) -> None:

@@ -1,21 +1,18 @@
 """Checks that need no teacher: of a question, of an answer, of evidence, and of a paraphrase.
 
-Texts are compared as words: letters and digits of any script, compatibility forms and case folded. Text of scripts
-without spaces is compared letter by letter, since its letters carry what words carry elsewhere.
+Texts are compared as words without case and punctuation; text of scripts without spaces letter by letter.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
-# One letter of a script without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese), or a run of anything else.
-_SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_SPACELESS}]|[^\W_{_SPACELESS}]+")
+from clara_lightning.synthesis import ngrams
+
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _OF_THE_DOCUMENT = re.compile(
     r"\b(?:the|this|given|above) (?:document|passage|text|paragraph|article|excerpt)\b"
@@ -39,13 +36,8 @@ Words = tuple[str, ...]
 
 @lru_cache(maxsize=4096)
 def words(text: str) -> Words:
-    """The words of a text as they are compared.
-
-    Example:
-        >>> words("KENYA's 47 counties (2013)")
-        ('kenya', 's', '47', 'counties', '2013')
-    """
-    return tuple(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
+    """The words of a text as they are compared; see :func:`clara_lightning.synthesis.ngrams.words`."""
+    return tuple(ngrams.words(text))
 
 
 def content_words(text: str) -> frozenset[str]:

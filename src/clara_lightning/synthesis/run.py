@@ -26,7 +26,7 @@ from clara_lightning.synthesis.report.figures import Figures
 from clara_lightning.synthesis.report.page import write_report
 from clara_lightning.synthesis.tasks import Request
 from clara_lightning.synthesis.teacher import Reply, Teacher
-from clara_lightning.synthesis.work import Guard, WorkFactory, work_on
+from clara_lightning.synthesis.work import ChunkWorkFactory, Guard, work_on
 
 log = logging.getLogger(__name__)
 
@@ -237,7 +237,7 @@ class Run:
         from clara_lightning.synthesis.workers import in_processes, in_ray
 
         spread = self.settings.spread
-        factory = WorkFactory(
+        factory = ChunkWorkFactory(
             self.make_teacher,
             partial(look_up, self.settings.documents),
             self.settings.pipeline,

@@ -136,7 +136,7 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 @dataclass(frozen=True)
-class WorkFactory:
+class ChunkWorkFactory:
     """Makes the work of another process: it travels there, and the teacher is made where it is asked.
 
     Attributes:
@@ -159,7 +159,7 @@ class WorkFactory:
 class ChunkWork:
     """Documents to outcomes, chunk by chunk, in one process."""
 
-    def __init__(self, factory: WorkFactory) -> None:
+    def __init__(self, factory: ChunkWorkFactory) -> None:
         self._factory = factory
         self._teacher = factory.make_teacher()
         self._is_known = factory.make_is_known()
