@@ -212,9 +212,9 @@ def _joined(sentence: str, spans: list[Span]) -> list[Span]:
         while last + 1 < len(spans) and sentence[spans[last].end : spans[last + 1].start] in _JOINERS:
             last += 1
         run = spans[index : last + 1]
-        if sentence.startswith(("'s ", "’s "), run[-1].end) and sentence[run[-1].end + 3 : run[-1].end + 4].isupper():
-            run = run[:-1]
-            last -= 1
+        owner = sentence.startswith(("'s ", "’s "), run[-1].end) and sentence[run[-1].end + 3 : run[-1].end + 4].isupper()
+        if owner and len(run) > 1:
+            run, last = run[:-1], last - 1  # "the Jewish Week and Philadelphia's Exponent"
         ends_in_and = len(run) > 1 and sentence[run[-2].end : run[-1].start].strip(", ") != ""
         if ends_in_and and len(run) <= _MOST_JOINED:
             text = sentence[run[0].start : run[-1].end]
