@@ -33,6 +33,7 @@ class Asking:
         preposition: what stands before them, and is a part of what they replace; empty where there is none.
         fronted: whether a question can begin with preposition and words.
         moves: whether that is so even where something stands between the verb and them.
+        date: what stands for "when" inside a sentence.
     """
 
     start: int
@@ -41,11 +42,17 @@ class Asking:
     preposition: str = ""
     fronted: bool = True
     moves: bool = False
+    date: str = ""
 
     @property
     def phrase(self) -> str:
-        """Preposition and words."""
+        """Preposition and words, as they begin a question."""
         return f"{self.preposition} {self.words}".lstrip()
+
+    @property
+    def placed(self) -> str:
+        """The same inside a sentence."""
+        return self.date or self.phrase
 
 
 def asking_for(sentence: str, span: Span) -> Asking | None:
@@ -82,7 +89,8 @@ def _for_time(span: Span, before: _Before) -> Asking | None:
     if span.kind == "year":
         return _behind(last, start, span.end, "which year")
     if last in ("on", "in"):
-        return Asking(start, span.end, "when", moves=True)
+        date = "in which month" if last == "in" else "on which date"
+        return Asking(start, span.end, "when", moves=True, date=date)
     return _behind(last, start, span.end, "which date")
 
 

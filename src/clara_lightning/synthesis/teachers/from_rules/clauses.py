@@ -10,8 +10,10 @@ from clara_lightning.synthesis.teachers.from_rules.topic import Topic
 from clara_lightning.synthesis.teachers.from_rules.verbs import PAST, PLURAL, PRESENT
 from clara_lightning.synthesis.teachers.from_rules.words import (
     AUXILIARIES,
+    BE,
     BACK_REFERENCES,
     DETERMINERS,
+    MONTHS,
     POSSESSIVES,
     PREPOSITIONS,
     PRONOUNS,
@@ -20,6 +22,7 @@ from clara_lightning.synthesis.teachers.from_rules.words import (
 _LEADS = frozenset("In On During At By Since After Before From As Until Under With For Throughout Around Between".split())
 _NO_SUBJECT = frozenset("that which who whom whose when where while if because although though unless but there".split())
 _PARTICIPLE_BEFORE = DETERMINERS | PREPOSITIONS | {"and", "or", "to", "most", "more", "very", "well", "newly", "first", "be", "been", "being"}
+_NEW_CLAUSE = _NO_SUBJECT | frozenset("and but or what how as than to so".split())
 _ADVERBS = frozenset("also often then later still always never usually".split())
 _LONGEST_SUBJECT = 10
 _LONGEST_LEAD = 9
@@ -74,13 +77,17 @@ def parse_clause(
         topic: of the document.
     """
     lead_end, first = _lead(sentence, tokens)
+    named = not lead_end and topic.name != "" and sentence.startswith(topic.name)
+    if named:
+        # A title may hold what would end a subject: commas, colons, "who".
+        first = next((index for index, token in enumerate(tokens) if token[1] >= len(topic.name)), first)
     found = _verb(sentence, tokens, first)
     if found is None:
         return None
     index, subject_end, base, helper = found
     verb_start, verb_end, verb = tokens[index]
-    start, _, opening = tokens[first]
-    if opening in ("I", "We", "You", "My", "Our") or (opening.endswith("ing") and start not in names):
+    start, _, opening = tokens[first] if lead_end else tokens[0]
+    if opening in ("I", "We", "You", "My", "Our") or (opening.endswith("ing") and start not in names and not named):
         return None
     subject, known = _named(sentence[start:subject_end], referent, topic)
     if not subject:
@@ -101,9 +108,11 @@ def _lead(sentence: str, tokens: list[Token]) -> tuple[int, int]:
             dated = sentence[end : after + 4].lstrip(", ")[:4].isdigit()
             if not dated:
                 return after, index + 1
-    year = tokens[1][2] if len(tokens) > 3 else ""
-    if tokens[0][2] == "In" and len(year) == 4 and year.isdigit():
-        return tokens[2][0], 2
+    words = [word for _, _, word in tokens[:4]]
+    for index in (1, 2):
+        year = words[index] if index < len(words) - 1 else ""
+        if words[0] == "In" and len(year) == 4 and year.isdigit() and (index == 1 or words[1] in MONTHS):
+            return tokens[index + 1][0], index + 1
     return 0, 0
 
 
@@ -116,6 +125,8 @@ def _verb(sentence: str, tokens: list[Token], first: int) -> tuple[int, int, str
         if gap not in (" ", ". ", "' ", "’ ", '" ', " & ", " / "):
             if "," not in gap or subject_end:
                 return None
+            if gap == ", " and word in BE:
+                return index, tokens[index - 1][1], "", word
             behind = _behind_apposition(sentence, tokens, index)
             if behind is None:
                 return None
@@ -127,11 +138,25 @@ def _verb(sentence: str, tokens: list[Token], first: int) -> tuple[int, int, str
         base, helper = _finite(tokens, index)
         if not helper:
             continue
+        if helper == "did" and _goes_on(sentence, tokens, index):
+            continue
         adverb = tokens[index - 1][2]
         if index > first + 1 and base and (adverb.endswith("ly") or adverb in _ADVERBS):
+            if tokens[index - 2][2].lower() in _PARTICIPLE_BEFORE:
+                continue
             return index, tokens[index - 2][1], f"{adverb} {base}", helper
         return index, tokens[index - 1][1], base, helper
     return None
+
+
+def _goes_on(sentence: str, tokens: list[Token], index: int) -> bool:
+    """Whether a form like "called" is a participle, since the verb is still to come ("a pack called X was sold")."""
+    for later in range(index + 1, min(len(tokens), index + _LONGEST_SUBJECT)):
+        if sentence[tokens[later - 1][1] : tokens[later][0]][0] in ",;:" or tokens[later][2] in _NEW_CLAUSE:
+            return False
+        if tokens[later][2] in BE:
+            return True
+    return False
 
 
 def _behind_apposition(sentence: str, tokens: list[Token], index: int) -> int | None:
@@ -178,14 +203,16 @@ def _named(subject: str, referent: str, topic: Topic) -> tuple[str, bool]:
     if lower in ("this", "these", "that", "those") and rest:
         return f"the {rest}", False
     if lower in ("the", "a", "an", "each", "some", "many", "most", "several", "both", "all"):
-        return f"{lower} {rest}", any(word[0].isupper() for word in rest.split())
+        return f"{lower} {rest}" if rest else "", any(word[0].isupper() for word in rest.split())
     return (subject, first[0].isupper()) if lower not in BACK_REFERENCES else ("", False)
 
 
 def _as_inside(subject: str) -> str:
     """A subject that is no name, as it is written inside a sentence."""
     first = subject.split(" ", 1)[0]
-    return subject if any(letter.isupper() for letter in first[1:]) else subject[0].lower() + subject[1:]
+    proper = any(letter.isupper() for letter in first[1:]) or first.endswith(("'s", "’s", "s'"))
+    proper = proper or any(word[0].isupper() for word in subject.split()[1:])
+    return subject if proper else subject[0].lower() + subject[1:]
 
 
 def _owner(name: str) -> str:

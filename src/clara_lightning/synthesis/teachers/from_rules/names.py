@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from clara_lightning.synthesis.teachers.from_rules.words import (
 
 _LINKS = frozenset("of de la von van der den di da du del al el bin ibn le".split())
 _SHORTENED = frozenset("St Dr Jr Mr Mrs Ms Mt".split())
+_ACRONYM = re.compile(r"(?:[^\W\d_]\.){1,5}[^\W\d_]")
 _PEOPLES = ("ian", "ean", "ese", "ish", "can", "ans", "tch", "nch", "man", "ven")
 _ROMAN = frozenset("I II III IV V VI VII VIII IX X XI XII XIV".split())
 _JOINERS = frozenset((", ", " and ", ", and ", " or ", " & "))
@@ -46,8 +48,12 @@ class Lexicon:
         return cls(
             counts=Counter(map(str.lower, every)),
             small=frozenset(word for word in every if word[0].islower()),
-            large=frozenset(word for word in [*inside, *title.split()] if word[0].isupper()),
+            large=frozenset(_unowned(word) for word in [*inside, *title.split()] if word[0].isupper()),
         )
+
+
+def _unowned(word: str) -> str:
+    return word[:-2] if word.endswith(("'s", "’s")) else word
 
 
 def name_spans(sentence: str, tokens: list[Token], lexicon: Lexicon) -> list[Span]:
@@ -108,6 +114,7 @@ def _begins(sentence: str, tokens: list[Token], index: int, lexicon: Lexicon) ->
     if not word[0].isupper() or word == "I":
         return False
     followed = index + 1 < len(tokens) and tokens[index + 1][2][0].isupper() and _gap(sentence, tokens, index) == " "
+    paired = index + 2 < len(tokens) and tokens[index + 1][2] == "and" and tokens[index + 2][2][0].isupper()
     lower = word.lower()
     if lower in FUNCTION_WORDS and len(word) > 1 and not word.isupper():
         return word == "The" and index > 0 and followed
@@ -119,9 +126,9 @@ def _begins(sentence: str, tokens: list[Token], index: int, lexicon: Lexicon) ->
         return True
     if lower in lexicon.small:
         return False
-    if followed:
+    if followed or paired:
         return True
-    return word in lexicon.large or (index == 0 and is_place(word))
+    return _unowned(word) in lexicon.large or (index == 0 and is_place(word))
 
 
 def _gap(sentence: str, tokens: list[Token], index: int) -> str:
@@ -135,7 +142,7 @@ def _extent(sentence: str, tokens: list[Token], first: int) -> int:
         word = tokens[last][2]
         following = tokens[last + 1][2]
         gap = _gap(sentence, tokens, last)
-        shortened = gap == ". " and (len(word) == 1 or word in _SHORTENED)
+        shortened = gap == ". " and (len(word) == 1 or word in _SHORTENED or _ACRONYM.fullmatch(word) is not None)
         if not (gap in (" ", " & ") or shortened) or word.endswith(("'s", "’s")):
             break
         if following[0].isupper() and (following in _ROMAN or not _is_function_word(following)):
@@ -176,6 +183,8 @@ def _behind_link(sentence: str, tokens: list[Token], last: int) -> int | None:
 
 def _span(sentence: str, tokens: list[Token], first: int, last: int) -> Span | None:
     start, end = tokens[first][0], tokens[last][1]
+    if sentence[end : end + 1] == "." and _ACRONYM.fullmatch(tokens[last][2]):
+        end += 1  # the last point of "U.S."
     text = sentence[start:end]
     owner = text.endswith(("'s", "’s"))
     if owner:

@@ -17,8 +17,9 @@ from clara_lightning.synthesis.teachers.from_rules.words import (
 )
 
 _STOP = re.compile(r"[;:](?=\s)|,(?=\s(?!\d{4}\b))| [–—-]+ |[.!?]+[\"'”’)]*$")
+_SECOND_VERB = re.compile(r" (?:and|but|or) (?:\w+ly )?(?:\w+ed|\w+s)\b")
 _BROKEN = re.compile(r", (?:wh|it |he |she |they )|:\s?$")
-_VERBS = AUXILIARIES | PAST.keys() | PRESENT.keys() | PLURAL
+_VERBS = AUXILIARIES | PAST.keys() | PRESENT.keys() | PLURAL | set(PAST.values())
 _NO_END = AUXILIARIES | DETERMINERS | (PREPOSITIONS - {"in", "by", "to", "from", "with", "for"})
 _LONGEST_REST = 12
 _LONGEST_MOVED = 4
@@ -90,7 +91,7 @@ def _for_lead(sentence: str, asking: Asking, clause: Clause) -> str:
 
 def _is_movable(asking: Asking, clause: Clause, before: str, after: str) -> bool:
     """Whether the question words can stand before the verb: "when did it move", "how many airports does it have"."""
-    if BOUNDARY.search(before):
+    if BOUNDARY.search(before) or _SECOND_VERB.search(before):
         return False
     defines = clause.verb in BE and before.startswith((" a ", " an ", " the ", " one "))
     if asking.moves and defines and (clause.verb in ("is", "are") or len(before.split()) > _LONGEST_MOVED):
@@ -111,13 +112,13 @@ def _in_place(sentence: str, asking: Asking, clause: Clause | None, after: str) 
     if clause and asking.start >= clause.verb_end:
         lead = f"{clause.lead}, " if clause.lead else ""
         middle = sentence[clause.verb_start : asking.start]
-        return f"{lead}{clause.subject} {middle}{asking.phrase}{after}"
+        return f"{lead}{clause.subject} {middle}{asking.placed}{after}"
     first = sentence.split(" ", 1)[0]
     before = sentence[: asking.start]
     no_subject = first.lower() in (BACK_REFERENCES | PREPOSITIONS) - DETERMINERS or first.endswith(("ed", "ing", ","))
     if clause or no_subject or not first[:1].isupper() or _BROKEN.search(before):
         return ""
-    question = f"{before}{asking.phrase}{after}"
+    question = f"{before}{asking.placed}{after}"
     return "" if _VERBS.isdisjoint(question.split()) else question
 
 

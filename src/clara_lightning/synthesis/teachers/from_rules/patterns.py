@@ -9,8 +9,8 @@ from clara_lightning.synthesis.teachers.from_rules.clauses import BOUNDARY, Clau
 from clara_lightning.synthesis.teachers.from_rules.gazetteer import sort_of
 from clara_lightning.synthesis.teachers.from_rules.spans import Span
 from clara_lightning.synthesis.teachers.from_rules.topic import Topic
-from clara_lightning.synthesis.teachers.from_rules.verbs import active_past
-from clara_lightning.synthesis.teachers.from_rules.words import BE, DETERMINERS, FUNCTION_WORDS, POSSESSIVES, PREPOSITIONS
+from clara_lightning.synthesis.teachers.from_rules.verbs import PAST, active_past
+from clara_lightning.synthesis.teachers.from_rules.words import AUXILIARIES, BE, DETERMINERS, FUNCTION_WORDS, POSSESSIVES, PREPOSITIONS
 
 Asked = tuple[Span, str]
 """A span and the question for it."""
@@ -34,6 +34,8 @@ _PLACED = re.compile(r"\b(located|based|situated|headquartered|set|filmed|born|h
 _HAS_OF = re.compile(r"^ an? ((?:[\w-]+ ){0,5}[\w-]+) of (?:about |around |over |nearly |approximately )?$")
 _PARTICIPLE_FIRST = re.compile(r"([A-Z]\w+(?:ed|en|rn)) (in|on|by) (?:the )?")
 _LIST = re.compile(r" ((?:[^,;:.()]{2,40}, ){1,6}(?:and |or )?(?:[^,;:.()]{2,40} and )?[^,;:.()]{2,40})(?=[.;,])")
+_STOP = re.compile(r"[;:](?=\s)|,(?=\s(?!\d{4}\b))| [–—-]+ |[.!?]+[\"'”’)]*$")
+_NO_VERBS = AUXILIARIES | PREPOSITIONS | PAST.keys() | {"that", "which", "who"}
 _ITEM = re.compile(r"(?:, (?:and |or )?| and )")
 _KEY = re.compile(r"([A-Z][^\W\d_][\w ]{1,28}): ([^\s].{0,58}[^\s.;]|\w)[.;]?$")
 _OFFICES = ("head of state", "head of government", "president", "prime minister", "director", "author", "founder", "mayor")
@@ -101,6 +103,8 @@ def _value(sentence: str, clause: Clause, topic: Topic) -> Iterator[Asked]:
     text = _phrase(rest, _LONGEST_VALUE)
     if not text or re.search(r"\d", text) or len(text) < 2 or text in ("one", "the"):
         return
+    if clause.verb in ("are", "were") and " and " not in text and not text.endswith("s") and not determined:
+        return  # one of several
     person = sort_of(text.split()) == "person" or clause.subject.endswith(_OFFICES)
     who = person or (clause.subject == topic.in_text and topic.person)
     lead = f"{clause.lead}, " if clause.lead else ""
@@ -130,13 +134,20 @@ def _passive(sentence: str, clause: Clause) -> Iterator[Asked]:
 
 def _phrase(rest: str, longest: int) -> str:
     """``rest`` up to the end of its clause where that is near, else up to a preposition or a participle."""
-    match = BOUNDARY.search(rest, 2)
+    match = _STOP.search(rest, 2)
     whole = (rest[: match.start()] if match else rest).strip()
+    if len(whole.split()) < longest and _NO_VERBS.isdisjoint(whole.split()[1:]) and " and " in whole:
+        return whole
+    match = BOUNDARY.search(whole, 2)
+    whole = whole[: match.start()] if match else whole
     selecting = _SELECTING.search(whole)
     if len(whole.split()) <= (longest if selecting else longest // 2):
         return whole
     match = _NOUN_PHRASE_ENDS.search(whole, 2)
-    text = (whole[: match.start()] if match else whole).strip()
+    words = (whole[: match.start()] if match else whole).split()
+    while words and (words[-1] in FUNCTION_WORDS or (words[-1].endswith("ed") and len(words) > 2)):
+        words.pop()
+    text = " ".join(words)
     return text if len(text.split()) <= longest and not selecting else ""
 
 
@@ -193,7 +204,7 @@ def _is_list(text: str) -> bool:
     items = [item.split() for item in _ITEM.split(text)]
     last = text.rpartition(", ")[2]
     return (" and " in last or last.startswith(("and ", "or ")) or len(items) > 3) and all(
-        item and len(item) < 5 and item[0].lower() not in _NO_OBJECT and not item[0].endswith(("ing", "ed", "ly"))
+        item and len(item) < 5 and item[0].lower() not in _NO_OBJECT and not (item[0].endswith(("ing", "ed", "ly")) and len(item[0]) > 3)
         for item in items
     )
 

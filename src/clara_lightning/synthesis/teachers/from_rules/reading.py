@@ -19,6 +19,7 @@ from clara_lightning.synthesis.teachers.from_rules.unspaced import unspaced_span
 from clara_lightning.synthesis.teachers.from_rules.words import FUNCTION_WORDS, POSSESSIVES, PRONOUNS
 
 _PRONOUN = re.compile(r"\b(?:it|its|he|she|his|her|him|they|them|their|this|these|those)\b", re.IGNORECASE)
+_OWN = re.compile(r"\b(?:its|his|her|their)\b")
 _NAMED = re.compile(r"[ \"][^\W\d_a-z]\w")
 _WEIGHTS = {"value": 4, "list": 4, "object": 0, "word": 0, "quote": 2, "name": 2}
 _NUMERIC_WEIGHT = 4
@@ -52,22 +53,25 @@ class Reader:
         spans = self._spans(sentence, tokens)
         facts = self._natural(index, sentence, tokens, spans) if self._writing == "english" else []
         settled = {(fact.span.start, fact.span.end) for fact in facts}
-        facts += [self._gapped(index, sentence, span) for span in spans if (span.start, span.end) not in settled]
+        left = [span for span in spans if (span.start, span.end) not in settled and not self._is_told(span)]
+        facts += [self._gapped(index, sentence, span) for span in left]
         self._seen.update(span.text for span in spans)
         yield from sorted(facts, key=lambda fact: (-fact.weight, fact.span.start))
         for span in rare_words(sentence, tokens, self._lexicon):
             yield self._gapped(index, sentence, span)
 
     def _spans(self, sentence: str, tokens: list[Token]) -> list[Span]:
-        """Numbers, quotations and names that do not overlap, in order; no name that the topic already tells."""
+        """Numbers, quotations and names that do not overlap, in order."""
         spans = numeric_spans(sentence, tokens)
-        names = name_spans(sentence, tokens, self._lexicon)
-        topic = self._topic.name
-        for span in [*quote_spans(sentence), *names]:
-            told = span.kind == "name" and topic and (span.text in topic or topic in span.text)
-            if not told and not any(span.start < other.end and other.start < span.end for other in spans):
+        for span in [*quote_spans(sentence), *name_spans(sentence, tokens, self._lexicon)]:
+            if not any(span.start < other.end and other.start < span.end for other in spans):
                 spans.append(span)
         return sorted(spans, key=lambda span: span.start)
+
+    def _is_told(self, span: Span) -> bool:
+        """Whether the topic already tells what the span says."""
+        topic = self._topic.name
+        return span.kind == "name" and bool(topic) and (span.text in topic or topic in span.text)
 
     def _gapped(self, index: int, sentence: str, span: Span) -> Fact:
         questions = clozes(sentence, span, topic=self._topic, writing=self._writing)
@@ -87,6 +91,7 @@ class Reader:
         inner = [shifted for span in spans if (shifted := plain.inward(span))]
         starts = frozenset(span.start for span in inner if span.kind == "name")
         clause = parse_clause(plain.text, tokens, names=starts, referent=referent, topic=self._topic)
+        inner = [span for span in inner if not self._is_told(span)]
         asked = [(plain.outward(span), q) for span, q in ask_patterns(plain.text, clause, inner, self._topic)]
         if index == 0:
             asked += ask_lives(sentence, spans, self._topic)
@@ -94,7 +99,8 @@ class Reader:
         self._referent = self._next_referent(plain.text, tokens[0][2].lower(), clause)
         facts: dict[tuple[int, int], Fact] = {}
         for span, question in asked:
-            placed = self._placed(question, clause) if question else ""
+            proper = clause.subject[0].isupper() if clause else 0 in starts
+            placed = " ".join(self._placed(question, clause, proper=proper).split()) if question else ""
             if placed and (span.start, span.end) not in facts:
                 questions = (placed, *clozes(sentence, span, topic=self._topic, writing="english"))
                 weight = self._weight(span) + _NATURAL_WEIGHT
@@ -117,13 +123,13 @@ class Reader:
         topic = self._topic
         if topic.name and (sentence.startswith(topic.name) or (clause and clause.subject == topic.in_text)):
             return topic.in_text
-        if first in PRONOUNS or first in POSSESSIVES or first in ("the", "in", "this"):
+        if first in PRONOUNS or first in POSSESSIVES or first in ("the", "in", "this") or _OWN.search(sentence):
             return self._referent
         if clause and not clause.lead and clause.subject[:1].isupper() and len(clause.subject.split()) < 5:
             return clause.subject
         return ""
 
-    def _placed(self, question: str, clause: Clause | None) -> str:
+    def _placed(self, question: str, clause: Clause | None, *, proper: bool) -> str:
         """The question, with the topic's name where it would not be understood alone; nothing where it has none."""
         topic = self._topic
         if topic.name and (topic.name in question or topic.in_text in question):
@@ -135,5 +141,6 @@ class Reader:
         if not topic.name:
             return "" if _PRONOUN.search(question) else question
         first = question.split(" ", 1)[0].lower()
-        asked = question[0].lower() + question[1:] if first in FUNCTION_WORDS else question
+        small = first in FUNCTION_WORDS or (not proper and question[1:2].islower())
+        asked = question[0].lower() + question[1:] if small else question
         return f"In the text on {topic.in_text}, {asked}"

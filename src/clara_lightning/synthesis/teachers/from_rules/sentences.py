@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_END = re.compile(r"[.!?…](?=[\"'”’»)\]]{0,3}(?:\s|\[|\Z))|[。！？｡।॥؟۔።]|\n")
+_END = re.compile(r"[.!?…](?=[\"'”’»)\]]{0,3}(?:\s|\[|\Z))|(?<=[a-z]{3})\.(?=[A-Z][a-z])|[。！？｡।॥؟۔።]|\n")
 _CLOSERS = "\"'”’»)]」』）】"
 # After these a sentence goes on, whatever follows.
 _TITLES = frozenset("dr mr mrs ms prof st mt gen col capt lt sgt rev hon sen rep gov pres no nos vol pp fig vs".split())

@@ -41,7 +41,7 @@ _MONTH = "(?:" + "|".join(MONTHS) + ")"
 _NUMBER = r"\d(?:[\d.,]*\d)?"
 _SCALE = r"(?: (?:hundred|thousand|million|billion|trillion)\b)?"
 _NUMERIC = re.compile(
-    rf"""(?<![\w.,/–-])(?:
+    rf"""(?<![\w.,/–°′″-])(?:
     (?P<date>(?:\d{{1,2}}[ ]?(?:–|--?)[ ]?)?\d{{1,2}}(?:st|nd|rd|th)?[ ]{_MONTH}(?:,?[ ]\d{{4}})?|{_MONTH}[ ]\d{{1,2}}(?:st|nd|rd|th)?(?:,?[ ]\d{{4}})?
         |{_MONTH},?[ ]\d{{4}})
     |(?P<money>(?:US|A|C|HK)?[$€£¥₹][ ]?{_NUMBER}{_SCALE.replace(" ", "[ ]")}
@@ -50,7 +50,7 @@ _NUMERIC = re.compile(
     |(?P<century>\d{{1,2}}(?:st|nd|rd|th)[ -]century)
     |(?P<decade>\d{{3}}0s)
     |(?P<year>(?:1\d|20)\d\d(?:[–-](?:\d{{4}}|\d\d))?(?:[ ](?:BCE?|CE|AD))?|\d{{1,4}}[ ](?:BCE?|CE|AD)\b)
-    |(?P<number>{_NUMBER}(?:–{_NUMBER})?{_SCALE.replace(" ", "[ ]")}))(?![\w-])(?![.,]\d)""",
+    |(?P<number>{_NUMBER}(?:–{_NUMBER})?{_SCALE.replace(" ", "[ ]")}))(?![\w°′″-])(?![.,]\d)""",
     re.VERBOSE,
 )
 _QUOTE = re.compile(r'"([^"]{2,80})"|“([^“”]{2,80})”|«([^«»]{2,80})»|„([^“”„]{2,80})[“”]')

@@ -76,9 +76,10 @@ def topic_of(title: str, text: str, first_sentence: str) -> Topic:
         return Topic()
     sort = sort_of(name.split())
     personal, impersonal = len(_PERSONAL.findall(text[:2000])), len(_IMPERSONAL.findall(text[:2000]))
-    likely = personal > impersonal and not name.startswith("The ") and not _is_thing(first_sentence)
-    person = sort == "person" or (not sort and likely and text.startswith(name[:4]))
-    return Topic(name, _in_text(name, text), person, "" if person else sort, bool(title))
+    likely = sort == "person" or (not sort and personal > impersonal and text.startswith(name[:4]))
+    person = likely and not name.startswith("The ") and not _is_thing(first_sentence)
+    sort = "" if sort == "person" else sort
+    return Topic(name, _in_text(name, text), person, sort, bool(title))
 
 
 def _is_thing(sentence: str) -> bool:
