@@ -1,0 +1,219 @@
+"""The question words that stand for a span: "which year", "how many airports", "whom"."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from clara_lightning.synthesis.teachers.from_rules.gazetteer import PLACE_SORTS, role
+from clara_lightning.synthesis.teachers.from_rules.spans import Span
+from clara_lightning.synthesis.teachers.from_rules.words import (
+    APPROXIMATE,
+    DETERMINERS,
+    FUNCTION_WORDS,
+    PLURALS,
+    PREPOSITIONS,
+)
+
+_FRONTED = frozenset("in on at during since until by before after around for under within throughout".split())
+_NAMING = frozenset("called named titled entitled nicknamed dubbed renamed".split())
+_NOUN = re.compile(r" ((?:[a-z]+(?:-[a-z]+)? ){0,2}?[a-z]+[a-z0-9²³]?)(?![\w-])")
+_UNITS = frozenset("km km2 km² m m2 m² kg mi ft sq acres mm cm hectares mph ha".split())
+_BEFORE = re.compile(r"[\w.'’-]+")
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What stands in a question for a part of a sentence.
+
+    Attributes:
+        start: where that part begins; it may be wider than the span ("director Ann Lee" for "Ann Lee").
+        end: where it ends.
+        words: the question words.
+        preposition: what stands before them, and is a part of what they replace; empty where there is none.
+        fronted: whether a question can begin with preposition and words.
+        moves: whether that is so even where something stands between the verb and them.
+        date: what stands for "when" inside a sentence.
+    """
+
+    start: int
+    end: int
+    words: str
+    preposition: str = ""
+    fronted: bool = True
+    moves: bool = False
+    date: str = ""
+
+    @property
+    def phrase(self) -> str:
+        """Preposition and words, as they begin a question."""
+        return f"{self.preposition} {self.words}".lstrip()
+
+    @property
+    def placed(self) -> str:
+        """The same inside a sentence."""
+        return self.date or self.phrase
+
+
+def asking_for(sentence: str, span: Span) -> Asking | None:
+    """The question words for ``span``, or ``None`` where nothing tells what it is."""
+    found = [(m.start(), m.group()) for m in _BEFORE.finditer(sentence, max(0, span.start - 40), span.start)]
+    before = [item for item in found if item[0] > 0 or span.start <= 40 or sentence[item[0] - 1] == " "][-4:]
+    if before and sentence[before[-1][0] + len(before[-1][1]) : span.start].strip(" \"'“‘«") != "":
+        before = []  # a comma or a bracket between
+    if span.kind in ("date", "year"):
+        return _for_time(span, before)
+    if span.kind in ("decade", "century"):
+        return _for_age(span, before)
+    if span.kind in ("number", "percent", "money"):
+        return _for_amount(sentence, span, before)
+    if span.kind in ("name", "quote") and not sentence.startswith(", ", max(0, span.start - 2)):
+        return _for_name(sentence, span, before)
+    return None
+
+
+_Before = list[tuple[int, str]]
+
+
+def _last(before: _Before, back: int = 1) -> str:
+    return before[-back][1].lower() if len(before) >= back else ""
+
+
+def _for_time(span: Span, before: _Before) -> Asking | None:
+    last = _last(before)
+    if last not in PREPOSITIONS or last in ("than", "about", "near"):
+        return None
+    start = before[-1][0]
+    if _last(before, 2) in ("early", "late", "between") or last in ("from", "between") or "–" in span.text:
+        return None
+    if span.kind == "year":
+        return _behind(last, start, span.end, "which year")
+    if last in ("on", "in"):
+        date = "in which month" if last == "in" else "on which date"
+        return Asking(start, span.end, "when", moves=True, date=date)
+    return _behind(last, start, span.end, "which date")
+
+
+def _for_age(span: Span, before: _Before) -> Asking | None:
+    if _last(before) != "the" or _last(before, 2) not in PREPOSITIONS:
+        return None
+    words = "which decade" if span.kind == "decade" else "which century"
+    return _behind(_last(before, 2), before[-2][0], span.end, words)
+
+
+def _for_amount(sentence: str, span: Span, before: _Before) -> Asking | None:
+    last = _last(before)
+    words, end = _amount_words(sentence, span)
+    if not words or last in DETERMINERS or last in ("number", "no", "first", "last", "top", "to", "between", "and", "or"):
+        return None
+    if before and before[-1][1][0].isupper() and last not in FUNCTION_WORDS:
+        return None  # "Apollo 11", "Chapter 5"
+    if last in PREPOSITIONS - APPROXIMATE:
+        return Asking(before[-1][0], end, words, last, False)
+    if last in APPROXIMATE:
+        behind = _last(before, 2)
+        inner = behind in PREPOSITIONS or behind in DETERMINERS
+        return None if behind in DETERMINERS else Asking(before[-1][0], end, f"{last} {words}", fronted=not inner)
+    return Asking(span.start, end, words)
+
+
+def _amount_words(sentence: str, span: Span) -> tuple[str, int]:
+    if span.kind == "percent":
+        return "what percentage", span.end
+    if span.kind == "money":
+        follows = sentence[span.end : span.end + 2]
+        return ("how much money", span.end) if not follows.strip().isalpha() or follows[0] != " " else ("", 0)
+    match = _NOUN.match(sentence, span.end)
+    if match:
+        *adjectives, noun = match.group(1).split()
+        counted = noun in PLURALS or noun in _UNITS or (noun.endswith("s") and len(noun) > 3)
+        if counted and not FUNCTION_WORDS.intersection((noun, *adjectives)) and not noun.endswith(("ss", "us")):
+            return f"how many {match.group(1)}", match.end()
+        longer = re.compile(r" ((?:[a-z]+(?:-[a-z]+)? ){1,2}[a-z]+s)(?![\w-])").match(sentence, span.end)
+        if longer and not FUNCTION_WORDS.intersection(longer.group(1).split()) and not longer.group(1).endswith("ss"):
+            return f"how many {longer.group(1)}", longer.end()
+        return "", 0
+    closed = span.end >= len(sentence) or sentence[span.end] in ".,;"
+    return ("what number", span.end) if closed else ("", 0)
+
+
+def _for_name(sentence: str, span: Span, before: _Before) -> Asking | None:
+    if not span.members:
+        return None
+    quoted = span.kind == "quote"
+    start, end = (span.start - 1, span.end + 1) if quoted else (span.start, span.end)
+    if sentence.startswith(("'s ", "’s "), end):
+        return _for_owner(sentence, span)
+    last = _last(before)
+    if last in _NAMING:
+        return Asking(start, end, "what", moves=True)
+    if last.endswith(("'s", "’s", "s'")):
+        return None
+    if role(last) and span.sort != "place" and span.members == 1:
+        return _for_apposition(before, end)
+    if last == "of" and role(_last(before, 2)) == "thing" and _last(before, 3) == "the" and not quoted:
+        return _with_preposition(before[:-3], before[-3][0], end, f"which {_last(before, 2)}")
+    if quoted:
+        return None
+    if last == "the" and span.sort not in ("", "person"):
+        return _with_preposition(before[:-1], before[-1][0], end, _sorted_words(span))
+    if last in DETERMINERS:
+        return None
+    words = _sorted_words(span)
+    if not words:
+        return Asking(before[-1][0], end, "whom", "by", moves=True) if last == "by" else None
+    return _with_preposition(before, start, end, words)
+
+
+def _for_apposition(before: _Before, end: int) -> Asking | None:
+    """"The American director Ann Lee" is asked for by "which American director"."""
+    index = len(before) - 1
+    while index > 0 and before[index - 1][1].lower() not in FUNCTION_WORDS:
+        index -= 1
+    if any(word.endswith(("'s", "’s", "s'")) for _, word in before[index:]):
+        return None
+    words = "which " + " ".join(word for _, word in before[index:])
+    opening = before[index - 1][1].lower() if index else ""
+    if opening in ("the", "a", "an"):
+        return _with_preposition(before[: index - 1], before[index - 1][0], end, words)
+    if opening in DETERMINERS or not opening:
+        return None
+    return _with_preposition(before[:index], before[index][0], end, words)
+
+
+def _for_owner(sentence: str, span: Span) -> Asking | None:
+    owned = span.sort == "person" and sentence[span.end + 3 : span.end + 4].islower()
+    return Asking(span.start, span.end + 2, "whose", fronted=False) if owned else None
+
+
+def _with_preposition(before: _Before, start: int, end: int, words: str) -> Asking:
+    last = _last(before)
+    if last in PREPOSITIONS and last != "than":
+        return _behind(last, before[-1][0], end, words)
+    return Asking(start, end, words)
+
+
+def _behind(preposition: str, start: int, end: int, words: str) -> Asking:
+    fronted = preposition in _FRONTED
+    return Asking(start, end, words, preposition, fronted, fronted)
+
+
+def _sorted_words(span: Span) -> str:
+    if span.sort == "person":
+        return "whom"
+    if not span.sort:
+        return ""
+    if span.members > 1:
+        return f"which {_plural(span.sort)}"
+    return f"which {span.sort}"
+
+
+def _plural(sort: str) -> str:
+    if sort.endswith("s"):
+        return sort
+    return sort[:-1] + "ies" if sort.endswith("y") and sort[-2] not in "aeou" else sort + ("es" if sort.endswith(("ch", "x")) else "s")
+
+
+def is_place_sort(sort: str) -> bool:
+    """Whether "where" asks for names of this sort."""
+    return sort in PLACE_SORTS

@@ -1,0 +1,41 @@
+"""What a paraphrase lost, and what it added, word by word."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from clara_lightning.synthesis.teachers.from_rules.text import READ
+from clara_lightning.synthesis.teachers.from_rules.words import FUNCTION_WORDS
+
+_TOLD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_SHORTEST = 3
+_MOST = 20
+
+
+def differences(title: str, text: str, paraphrase: str) -> tuple[list[str], list[str]]:
+    """Numbers, names and content words that a paraphrase lacks or adds, at most 20 of each, in order.
+
+    A word counts as often as it stands in the text, but the title's words may come more often, since a paraphrase
+    names what it is about.
+    """
+    told, said = _words(text), _words(paraphrase)
+    named = _words(title)
+    missing = [word for word, count in (told - said).items() if count]
+    added = [word for word, count in (said - told).items() if word not in named]
+    return missing[:_MOST], added[:_MOST]
+
+
+def _words(text: str) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    # Twice the length of a text that the rules read: a longer paraphrase is none.
+    for word in _TOLD.findall(text[: 2 * READ]):
+        if word.isascii() or not _UNSPACED.search(word):
+            lower = word.casefold()
+            telling = len(word) >= _SHORTEST or word[0].isdigit() or word.isupper()
+            if telling and lower not in FUNCTION_WORDS:
+                counts[lower] += 1
+        else:
+            counts.update(word)
+    return counts

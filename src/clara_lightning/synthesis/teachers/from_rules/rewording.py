@@ -1,0 +1,100 @@
+"""Other words for a sentence: its clauses change places, and every word of it stays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from clara_lightning.synthesis.teachers.from_rules.text import has_markup
+from clara_lightning.synthesis.teachers.from_rules.words import BACK_REFERENCES, FUNCTION_WORDS, MONTHS
+
+_PLAIN = r"[^,;:()\"“”\[\]]"
+_TIME = rf"(?:(?:early |late )?(?:\d{{1,2}} )?(?:{'|'.join(MONTHS)}) (?:\d{{1,2}}, )?\d{{4}}|(?:1\d|20)\d\d|the \d{{3}}0s)"
+_LED = re.compile(rf"(In|On|During|Since|By|After|Before|At|From|As of|Until|Under) ({_PLAIN}{{2,60}}), ({_PLAIN}+)([.!?])")
+_DATED = re.compile(rf"({_PLAIN}{{12,200}}) (in|on|since|during|until) ({_TIME})([.!?])")
+_NAMED_LAST = re.compile(
+    rf"((?:The|Its|His|Her|Their) {_PLAIN}{{3,60}}?) (is|was|are|were) ((?:[A-Z][\w'’.-]*|an? [\w -]{{3,40}}|the [\w -]{{3,40}}))([.!?])"
+)
+_NAMED_FIRST = re.compile(rf"((?:[A-Z][\w'’-]+ ?){{1,4}}) (is|was) (the {_PLAIN}{{3,80}})([.!?])")
+_CONTRASTED = re.compile(rf"({_PLAIN}+), (while|whereas) ({_PLAIN}+)([.!?])")
+_REASONED = re.compile(rf"({_PLAIN}+),? (although|because) ({_PLAIN}+)([.!?])")
+_HALVES = re.compile(r"([^;:()\"“”\[\]]{15,}); ([^;:()\"“”\[\]]{15,})([.!?])")
+_INNER = re.compile(r"\b(?:that|which|who|whose|when|where|while|to|because|and then)\b")
+
+
+def reword(sentence: str) -> str:
+    """``sentence`` with its clauses in another order where a safe rule fits, else as it is.
+
+    >>> reword("In 1990, the club moved to Leeds.")
+    'The club moved to Leeds in 1990.'
+    """
+    if len(sentence) > 400 or has_markup(sentence):
+        return sentence
+    for pattern, rule in _RULES:
+        match = pattern.fullmatch(sentence)
+        if match:
+            changed = rule(match)
+            if changed:
+                return changed
+    return sentence
+
+
+def _led(match: re.Match[str]) -> str:
+    lead, place, rest, end = match.groups()
+    if rest.split(" ", 1)[0] in ("and", "or", "but", "who", "which") or rest[:1].isdigit() or _INNER.search(rest):
+        return ""
+    return f"{_upper(rest)} {lead[0].lower()}{lead[1:]} {place}{end}"
+
+
+def _dated(match: re.Match[str]) -> str:
+    rest, lead, time, end = match.groups()
+    first, before = rest.split(" ", 1)[0], rest.rsplit(" ", 1)[-1]
+    if first.lower() not in FUNCTION_WORDS or first in ("In", "On", "From") or _INNER.search(rest) or before in ("and", "or"):
+        return ""
+    return f"{_upper(lead)} {time}, {_lower(rest)}{end}"
+
+
+def _swapped(match: re.Match[str]) -> str:
+    subject, verb, rest, end = match.groups()
+    if _INNER.search(subject) or _INNER.search(rest) or subject.split(" ", 1)[0] in ("This", "It", "He", "She", "There"):
+        return ""
+    return f"{_upper(rest)} {verb} {_lower(subject)}{end}"
+
+
+def _contrasted(match: re.Match[str]) -> str:
+    first, word, second, end = match.groups()
+    return "" if _refers_back(second) else f"{_upper(second)}, {word} {_lower(first)}{end}"
+
+
+def _reasoned(match: re.Match[str]) -> str:
+    first, word, second, end = match.groups()
+    return "" if _refers_back(second) or _INNER.search(first) else f"{_upper(word)} {second}, {_lower(first)}{end}"
+
+
+def _halved(match: re.Match[str]) -> str:
+    first, second, end = match.groups()
+    return "" if _refers_back(second) or " " not in first else f"{_upper(second)}; {_lower(first)}{end}"
+
+
+_RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
+    (_LED, _led),
+    (_NAMED_LAST, _swapped),
+    (_NAMED_FIRST, _swapped),
+    (_CONTRASTED, _contrasted),
+    (_REASONED, _reasoned),
+    (_HALVES, _halved),
+    (_DATED, _dated),
+)
+
+
+def _refers_back(clause: str) -> bool:
+    return clause.split(" ", 1)[0].lower() in BACK_REFERENCES - {"the"}
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _lower(text: str) -> str:
+    """As inside a sentence: only a word that is certainly no name loses its capital."""
+    return text[:1].lower() + text[1:] if text.split(" ", 1)[0].lower() in FUNCTION_WORDS and not text.startswith("I ") else text
