@@ -130,13 +130,13 @@ def test_documents_are_read_as_they_are_needed(spread: Spread, fake: Any, tmp_pa
     given = [0]
 
     def documents() -> Iterator[Document]:
-        for one in fake.make_documents(2000):
+        for one in fake.make_documents(600):
             given[0] += 1
             yield one
 
     ahead = [given[0] - count for count, _ in enumerate(spread(documents(), fake.Factory(tmp_path)))]
-    assert len(ahead) == 2000
-    assert max(ahead) < 500
+    assert len(ahead) == 600
+    assert max(ahead) < 200
 
 
 def test_what_is_closed_early_ends_at_once(spread: Spread, fake: Any, tmp_path: Path) -> None:
