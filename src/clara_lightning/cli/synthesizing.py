@@ -253,9 +253,13 @@ def _spread(args: argparse.Namespace) -> Any:
 
     from clara_lightning.synthesis.run import Spread
 
+    workers = args.workers
     if args.ray is not None:
-        return Spread("ray", args.workers or 1, None if args.ray == "local" else args.ray, args.gpus or 0.0)
-    workers = args.workers or (len(os.sched_getaffinity(0)) if args.teacher == "rules" else 1)
+        return Spread(
+            "ray", 1 if workers is None else workers, None if args.ray == "local" else args.ray, args.gpus or 0.0
+        )
+    if workers is None:
+        workers = len(os.sched_getaffinity(0)) if args.teacher == "rules" else 1
     return Spread("here" if workers == 1 else "processes", workers)
 
 

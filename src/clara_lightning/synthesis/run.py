@@ -30,6 +30,8 @@ from clara_lightning.synthesis.work import ChunkWorkFactory, Guard, work_on
 
 log = logging.getLogger(__name__)
 
+DOCUMENTS_PER_CHUNK = 64
+"""So many documents a process or an actor gets at once, if no more are worked on at once there."""
 DOCUMENTS_PER_LINE = 100_000
 """So often the first reading of a large corpus says how far it is."""
 
@@ -243,10 +245,16 @@ class Run:
             self.settings.pipeline,
             self.settings.open_documents,
         )
+        chunk = max(DOCUMENTS_PER_CHUNK, self.settings.open_documents)  # a teacher is kept busy within a chunk
         if spread.over == "processes":
-            return in_processes(self.left(), factory, num_workers=spread.workers)
+            return in_processes(self.left(), factory, num_workers=spread.workers, chunk=chunk)
         return in_ray(
-            self.left(), factory, address=spread.address, num_actors=spread.workers, gpus_per_actor=spread.gpus
+            self.left(),
+            factory,
+            address=spread.address,
+            num_actors=spread.workers,
+            gpus_per_actor=spread.gpus,
+            chunk=chunk,
         )
 
 

@@ -104,7 +104,11 @@ def _for_age(span: Span, before: _Before) -> Asking | None:
 def _for_amount(sentence: str, span: Span, before: _Before) -> Asking | None:
     last = _last(before)
     words, end = _amount_words(sentence, span)
-    if not words or last in DETERMINERS or last in ("number", "no", "first", "last", "top", "to", "between", "and", "or"):
+    if (
+        not words
+        or last in DETERMINERS
+        or last in ("number", "no", "first", "last", "top", "to", "between", "and", "or")
+    ):
         return None
     if before and before[-1][1][0].isupper() and last not in FUNCTION_WORDS:
         return None  # "Apollo 11", "Chapter 5"
@@ -166,7 +170,7 @@ def _for_name(sentence: str, span: Span, before: _Before) -> Asking | None:
 
 
 def _for_apposition(before: _Before, end: int) -> Asking | None:
-    """"The American director Ann Lee" is asked for by "which American director"."""
+    """ "The American director Ann Lee" is asked for by "which American director"."""
     index = len(before) - 1
     while index > 0 and before[index - 1][1].lower() not in FUNCTION_WORDS:
         index -= 1
@@ -211,7 +215,11 @@ def _sorted_words(span: Span) -> str:
 def _plural(sort: str) -> str:
     if sort.endswith("s"):
         return sort
-    return sort[:-1] + "ies" if sort.endswith("y") and sort[-2] not in "aeou" else sort + ("es" if sort.endswith(("ch", "x")) else "s")
+    return (
+        sort[:-1] + "ies"
+        if sort.endswith("y") and sort[-2] not in "aeou"
+        else sort + ("es" if sort.endswith(("ch", "x")) else "s")
+    )
 
 
 def is_place_sort(sort: str) -> bool:

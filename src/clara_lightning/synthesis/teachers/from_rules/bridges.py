@@ -41,7 +41,7 @@ def bridges(sentences: list[str], facts: list[Fact], topic: Topic) -> Iterator[B
 
 
 def _definition(sentences: list[str], topic: Topic) -> str:
-    """"The 1961 film by Ann Lee", where the first sentence says that the topic is that."""
+    """ "The 1961 film by Ann Lee", where the first sentence says that the topic is that."""
     first = Plain.of(sentences[0]).text if sentences else ""
     start = first.find(topic.name) + len(topic.name)
     match = _SAYS_WHAT.match(first, start) if start >= len(topic.name) else None
@@ -53,7 +53,7 @@ def _definition(sentences: list[str], topic: Topic) -> str:
 
 
 def _by_facts(facts: list[Fact], topic: Topic) -> Iterator[tuple[str, Fact]]:
-    """"The country whose capital is Nairobi"."""
+    """ "The country whose capital is Nairobi"."""
     sort = "person" if topic.person else topic.sort or "one"
     for fact in facts:
         if fact.span.kind != "value" or "," in fact.answer:
@@ -91,7 +91,7 @@ def _replaced(question: str, topic: Topic, described: str) -> str:
 
 
 def _about_names(facts: list[Fact]) -> Iterator[Bridge]:
-    """"When was Nairobi founded?" gives "When was the capital of Kenya founded?"."""
+    """ "When was Nairobi founded?" gives "When was the capital of Kenya founded?"."""
     named = [fact for fact in facts if fact.answer[0].isupper() and fact.span.kind in ("name", "value")]
     for first in named[:_MOST_NAMED]:
         described = _description(first)

@@ -19,9 +19,17 @@ from clara_lightning.synthesis.teachers.from_rules.words import (
     PRONOUNS,
 )
 
-_LEADS = frozenset("In On During At By Since After Before From As Until Under With For Throughout Around Between".split())
-_NO_SUBJECT = frozenset("that which who whom whose when where while if because although though unless but there".split())
-_PARTICIPLE_BEFORE = DETERMINERS | PREPOSITIONS | {"and", "or", "to", "most", "more", "very", "well", "newly", "first", "be", "been", "being"}
+_LEADS = frozenset(
+    "In On During At By Since After Before From As Until Under With For Throughout Around Between".split()
+)
+_NO_SUBJECT = frozenset(
+    "that which who whom whose when where while if because although though unless but there".split()
+)
+_PARTICIPLE_BEFORE = (
+    DETERMINERS
+    | PREPOSITIONS
+    | {"and", "or", "to", "most", "more", "very", "well", "newly", "first", "be", "been", "being"}
+)
 _NEW_CLAUSE = _NO_SUBJECT | frozenset("and but or what how as than to so".split())
 _ADVERBS = frozenset("also often then later still always never usually".split())
 _LONGEST_SUBJECT = 10

@@ -23,9 +23,9 @@ _MISSING: dict[Kind, str] = {
 }
 _WORDINGS = ("Which {what} missing: {gap}?", "What fills the gap: {gap}?", "Which {what} missing in {gap}?")
 _NAMED_WORDINGS = (
-    'In the text on {topic}, which {what} missing: {gap}?',
-    'In the text on {topic}, what fills the gap: {gap}?',
-    'Which {what} missing in the text on {topic}: {gap}?',
+    "In the text on {topic}, which {what} missing: {gap}?",
+    "In the text on {topic}, what fills the gap: {gap}?",
+    "Which {what} missing in the text on {topic}: {gap}?",
 )
 
 

@@ -9,7 +9,9 @@ from clara_lightning.synthesis.teachers.from_rules.text import READ
 from clara_lightning.synthesis.teachers.from_rules.words import FUNCTION_WORDS
 
 _TOLD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 _SHORTEST = 3
 _MOST = 20
 

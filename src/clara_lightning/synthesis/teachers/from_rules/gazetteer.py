@@ -28,7 +28,9 @@ _CITIES = """Amsterdam Athens Atlanta Baghdad Baltimore Barcelona Beijing Belgra
     New_York_City New_Orleans Oslo Ottawa Oxford Paris Philadelphia Pittsburgh Prague Rome Saint_Petersburg San_Diego
     San_Francisco Santiago Seattle Seoul Shanghai Sofia Stockholm Sydney Tehran Tokyo Toronto Vancouver Venice Vienna
     Warsaw Zurich Las_Vegas"""
-_REGIONS = "Africa Asia Europe America Scandinavia Siberia Caribbean Balkans Himalayas Alps Antarctica Americas Bengal Kashmir"
+_REGIONS = (
+    "Africa Asia Europe America Scandinavia Siberia Caribbean Balkans Himalayas Alps Antarctica Americas Bengal Kashmir"
+)
 _TYPES = """university college school academy institute museum library hospital church cathedral temple palace castle theatre
     theater stadium park bridge airport station street avenue river lake ocean sea mountain mountains island islands
     valley desert bay county province district city village region peninsula war battle treaty act revolution empire
@@ -39,7 +41,9 @@ _PLACE_TYPES = frozenset(
     """river lake ocean sea mountain mountains island islands valley desert bay county province district city village
     region peninsula street avenue park kingdom empire""".split()
 )
-_ORGANIZATION = frozenset("Records Studios Pictures Inc Corporation Company Entertainment Productions Television Press".split())
+_ORGANIZATION = frozenset(
+    "Records Studios Pictures Inc Corporation Company Entertainment Productions Television Press".split()
+)
 _ROLES = frozenset(
     """actor actress singer director producer writer author novelist poet composer musician guitarist drummer rapper artist
     painter architect scientist physicist mathematician chemist biologist philosopher historian engineer inventor explorer

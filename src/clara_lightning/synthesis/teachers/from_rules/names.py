@@ -161,7 +161,7 @@ def _is_function_word(word: str) -> bool:
 
 
 def _closes(sentence: str, end: int) -> bool:
-    return end >= len(sentence) or sentence[end] in ",.;:)!?\"”"
+    return end >= len(sentence) or sentence[end] in ',.;:)!?"”'
 
 
 def _behind_link(sentence: str, tokens: list[Token], last: int) -> int | None:
@@ -197,14 +197,19 @@ def _span(sentence: str, tokens: list[Token], first: int, last: int) -> Span | N
 
 
 def _with_their_state(sentence: str, spans: list[Span]) -> list[Span]:
-    """"Doylestown, Pennsylvania" is one place."""
+    """ "Doylestown, Pennsylvania" is one place."""
     merged: list[Span] = []
     for span in spans:
         before = merged[-1] if merged else None
-        if before and span.sort in ("state", "country") and sentence[before.end : span.start] == ", " and (
-            before.sort in ("", "city", "county", "place")
-            and not sentence.startswith((" and ", ", and ", " or "), span.end)
-            and not (len(merged) > 1 and sentence[merged[-2].end : before.start] in _JOINERS)
+        if (
+            before
+            and span.sort in ("state", "country")
+            and sentence[before.end : span.start] == ", "
+            and (
+                before.sort in ("", "city", "county", "place")
+                and not sentence.startswith((" and ", ", and ", " or "), span.end)
+                and not (len(merged) > 1 and sentence[merged[-2].end : before.start] in _JOINERS)
+            )
         ):
             merged[-1] = Span(before.start, span.end, sentence[before.start : span.end], "name", "place")
         else:
@@ -221,7 +226,9 @@ def _joined(sentence: str, spans: list[Span]) -> list[Span]:
         while last + 1 < len(spans) and sentence[spans[last].end : spans[last + 1].start] in _JOINERS:
             last += 1
         run = spans[index : last + 1]
-        owner = sentence.startswith(("'s ", "’s "), run[-1].end) and sentence[run[-1].end + 3 : run[-1].end + 4].isupper()
+        owner = (
+            sentence.startswith(("'s ", "’s "), run[-1].end) and sentence[run[-1].end + 3 : run[-1].end + 4].isupper()
+        )
         if owner and len(run) > 1:
             run, last = run[:-1], last - 1  # "the Jewish Week and Philadelphia's Exponent"
         ends_in_and = len(run) > 1 and sentence[run[-2].end : run[-1].start].strip(", ") != ""

@@ -65,7 +65,7 @@ def _cut(sentence: str, position: int) -> int:
 
 
 def _for_subject(sentence: str, span: Span, clause: Clause) -> str:
-    """"Fox ordered a season" gives "Who ordered a season?"."""
+    """ "Fox ordered a season" gives "Who ordered a season?"."""
     if span.kind != "name":
         return ""
     if span.sort == "person" or (not span.sort and clause.base and clause.helper == "did"):
@@ -82,7 +82,7 @@ def _for_subject(sentence: str, span: Span, clause: Clause) -> str:
 
 
 def _for_lead(sentence: str, asking: Asking, clause: Clause) -> str:
-    """"In 1990, it moved" gives "In which year did it move?"."""
+    """ "In 1990, it moved" gives "In which year did it move?"."""
     if asking.start > 0 or asking.end < len(clause.lead):
         return ""
     rest = sentence[clause.verb_end : _cut(sentence, clause.verb_end + 1)]
@@ -108,7 +108,7 @@ def _inverted(words: str, clause: Clause, rest: str) -> str:
 
 
 def _in_place(sentence: str, asking: Asking, clause: Clause | None, after: str) -> str:
-    """"It moved to Leeds in 1990" gives "It moved to Leeds in which year?": the words stay where the span stood."""
+    """ "It moved to Leeds in 1990" gives "It moved to Leeds in which year?": the words stay where the span stood."""
     if clause and asking.start >= clause.verb_end:
         lead = f"{clause.lead}, " if clause.lead else ""
         middle = sentence[clause.verb_start : asking.start]

@@ -16,7 +16,9 @@ _BLOCK_MARKUP = re.compile(r"```|~~~|^[ \t]{0,20}(?:\||\{\|)|<[a-zA-Z!/]", re.MU
 _CLOSED = re.compile(r"[.!?…:;。！？।][\"'”’»)\]」』]{0,3}$")
 _DIGITS = re.compile(r"\d+")
 # "As", "since" or "for" begin sentences that stand alone.
-_LEANING = CONNECTIVES - frozenset("and as although because since until when whereas while once for some other others if".split())
+_LEANING = CONNECTIVES - frozenset(
+    "and as although because since until when whereas while once for some other others if".split()
+)
 
 
 def paraphrase(title: str, text: str, *, plain: bool) -> str:

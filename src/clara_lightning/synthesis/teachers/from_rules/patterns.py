@@ -10,7 +10,14 @@ from clara_lightning.synthesis.teachers.from_rules.gazetteer import sort_of
 from clara_lightning.synthesis.teachers.from_rules.spans import Span
 from clara_lightning.synthesis.teachers.from_rules.topic import Topic
 from clara_lightning.synthesis.teachers.from_rules.verbs import PAST, active_past
-from clara_lightning.synthesis.teachers.from_rules.words import AUXILIARIES, BE, DETERMINERS, FUNCTION_WORDS, POSSESSIVES, PREPOSITIONS
+from clara_lightning.synthesis.teachers.from_rules.words import (
+    AUXILIARIES,
+    BE,
+    DETERMINERS,
+    FUNCTION_WORDS,
+    POSSESSIVES,
+    PREPOSITIONS,
+)
 
 Asked = tuple[Span, str]
 """A span and the question for it."""
@@ -30,7 +37,9 @@ _MADE = re.compile(
     r"( by [^,;]{2,50})? (?:in|on) $",
     re.IGNORECASE,
 )
-_PLACED = re.compile(r"\b(located|based|situated|headquartered|set|filmed|born|held|buried)(?: \w+ly)? (?:in|at|near|on) (?:the )?$")
+_PLACED = re.compile(
+    r"\b(located|based|situated|headquartered|set|filmed|born|held|buried)(?: \w+ly)? (?:in|at|near|on) (?:the )?$"
+)
 _HAS_OF = re.compile(r"^ an? ((?:[\w-]+ ){0,5}[\w-]+) of (?:about |around |over |nearly |approximately )?$")
 _PARTICIPLE_FIRST = re.compile(r"([A-Z]\w+(?:ed|en|rn)) (in|on|by) (?:the )?")
 _LIST = re.compile(r" ((?:[^,;:.()]{2,40}, ){1,6}(?:and |or )?(?:[^,;:.()]{2,40} and )?[^,;:.()]{2,40})(?=[.;,])")
@@ -38,8 +47,19 @@ _STOP = re.compile(r"[;:](?=\s)|,(?=\s(?!\d{4}\b))| [–—-]+ |[.!?]+[\"'”’
 _NO_VERBS = AUXILIARIES | PREPOSITIONS | PAST.keys() | {"that", "which", "who"}
 _ITEM = re.compile(r"(?:, (?:and |or )?| and )")
 _KEY = re.compile(r"([A-Z][^\W\d_][\w ]{1,28}): ([^\s].{0,58}[^\s.;]|\w)[.;]?$")
-_OFFICES = ("head of state", "head of government", "president", "prime minister", "director", "author", "founder", "mayor")
-_PASSIVE = re.compile(r" ((?:\w+ly |also |often |sometimes |usually |widely )?\w+(?:ed|en|wn|lt|ld|pt)) (in|into|to|from|of|for|on|as|with|through|at|by) ")
+_OFFICES = (
+    "head of state",
+    "head of government",
+    "president",
+    "prime minister",
+    "director",
+    "author",
+    "founder",
+    "mayor",
+)
+_PASSIVE = re.compile(
+    r" ((?:\w+ly |also |often |sometimes |usually |widely )?\w+(?:ed|en|wn|lt|ld|pt)) (in|into|to|from|of|for|on|as|with|through|at|by) "
+)
 _NO_OBJECT = (FUNCTION_WORDS - DETERMINERS) | POSSESSIVES | {"this", "that", "these", "those"}
 _SELECTING = re.compile(r"\b(?:first|last|only|most|least|same|next|\w{2,}est)\b")
 _LONGEST_VALUE = 9
@@ -90,7 +110,7 @@ def ask_lives(sentence: str, spans: list[Span], topic: Topic) -> Iterator[Asked]
 
 
 def _value(sentence: str, clause: Clause, topic: Topic) -> Iterator[Asked]:
-    """"The capital of Kenya is Nairobi": what is it? And "Kenya is a country": what is Kenya?"""
+    """ "The capital of Kenya is Nairobi": what is it? And "Kenya is a country": what is Kenya?"""
     start = clause.verb_end + 1
     rest = sentence[start:]
     described = clause.subject.startswith("the ") or "'" in clause.subject or " of " in clause.subject
@@ -98,7 +118,9 @@ def _value(sentence: str, clause: Clause, topic: Topic) -> Iterator[Asked]:
     opening = rest.split(" ", 1)[0]
     if opening.endswith(("ed", "ly", "ing")) or opening in PREPOSITIONS or opening in ("not", "also", "that", "to"):
         return
-    if not determined and not (described and (opening[:1].isupper() or "'" in clause.subject or " of " in clause.subject)):
+    if not determined and not (
+        described and (opening[:1].isupper() or "'" in clause.subject or " of " in clause.subject)
+    ):
         return
     text = _phrase(rest, _LONGEST_VALUE)
     if not text or re.search(r"\d", text) or len(text) < 2 or text in ("one", "the"):
@@ -113,7 +135,7 @@ def _value(sentence: str, clause: Clause, topic: Topic) -> Iterator[Asked]:
 
 
 def _object(sentence: str, clause: Clause) -> Iterator[Asked]:
-    """"The rules reduce costs" : what do they reduce?"""
+    """ "The rules reduce costs" : what do they reduce?"""
     text = _noun_phrase(sentence[clause.verb_end + 1 :])
     if text and not text[0].isupper():
         start = clause.verb_end + 1
@@ -123,7 +145,7 @@ def _object(sentence: str, clause: Clause) -> Iterator[Asked]:
 
 
 def _passive(sentence: str, clause: Clause) -> Iterator[Asked]:
-    """"They are built into walls": what are they built into?"""
+    """ "They are built into walls": what are they built into?"""
     match = _PASSIVE.match(sentence, clause.verb_end)
     text = _noun_phrase(sentence[match.end() :]) if match else ""
     if match and " " in text:
@@ -175,12 +197,20 @@ def _reduced(sentence: str, span: Span, clause: Clause) -> Iterator[Asked]:
         alone = match.start() == 1 or defines
         if past and alone and clause.verb in BE and not re.search(r" (?:which|who|that|whose|where) ", before):
             known = f"Who {past} {clause.subject}?"
-            yield span, known if defines or clause.verb in ("was", "were") else f"By whom {clause.verb} {clause.subject} {match.group(1)}?"
+            yield (
+                span,
+                known
+                if defines or clause.verb in ("was", "were")
+                else f"By whom {clause.verb} {clause.subject} {match.group(1)}?",
+            )
     elif span.kind in ("name", "quote") and defines and before.endswith((" starring ", " stars ")):
         yield span, f"Who stars in {clause.subject}?"
     elif span.kind in ("year", "date") and defines and (match := _MADE.search(before)):
         when = "In which year" if span.kind == "year" else "When"
-        yield span, f"{when} {'was' if clause.verb in ('is', 'was') else 'were'} {clause.subject} {match.group(1)}{match.group(2) or ''}?"
+        yield (
+            span,
+            f"{when} {'was' if clause.verb in ('is', 'was') else 'were'} {clause.subject} {match.group(1)}{match.group(2) or ''}?",
+        )
     elif span.kind == "name" and (defines or plain) and span.sort != "person" and (match := _PLACED.search(before)):
         yield span, f"Where {clause.verb} {clause.subject} {match.group(1)}?"
     elif span.kind == "number" and clause.base == "have" and (match := _HAS_OF.match(before)):
@@ -204,13 +234,16 @@ def _is_list(text: str) -> bool:
     items = [item.split() for item in _ITEM.split(text)]
     last = text.rpartition(", ")[2]
     return (" and " in last or last.startswith(("and ", "or ")) or len(items) > 3) and all(
-        item and len(item) < 5 and item[0].lower() not in _NO_OBJECT and not (item[0].endswith(("ing", "ed", "ly")) and len(item[0]) > 3)
+        item
+        and len(item) < 5
+        and item[0].lower() not in _NO_OBJECT
+        and not (item[0].endswith(("ing", "ed", "ly")) and len(item[0]) > 3)
         for item in items
     )
 
 
 def _opening_participle(sentence: str, spans: list[Span], topic: Topic) -> Iterator[Asked]:
-    """"Founded in 1880, they became ...": when were they founded?"""
+    """ "Founded in 1880, they became ...": when were they founded?"""
     match = _PARTICIPLE_FIRST.match(sentence)
     if not match or not spans or spans[0].start != match.end() or not topic.name:
         return
@@ -225,8 +258,11 @@ def _opening_participle(sentence: str, spans: list[Span], topic: Topic) -> Itera
 
 
 def _keyed(sentence: str, topic: Topic) -> Iterator[Asked]:
-    """"Capital: Nairobi"."""
+    """ "Capital: Nairobi"."""
     match = _KEY.fullmatch(sentence)
     if match and topic.name:
         text = match.group(2)
-        yield Span(match.start(2), match.end(2), text, "value"), f'What does the text on {topic.name} give as "{match.group(1)}"?'
+        yield (
+            Span(match.start(2), match.end(2), text, "value"),
+            f'What does the text on {topic.name} give as "{match.group(1)}"?',
+        )

@@ -8,7 +8,21 @@ from typing import Literal
 
 from clara_lightning.synthesis.teachers.from_rules.words import CALENDAR, MONTHS, PLURALS, SPELLED_NUMBERS
 
-Kind = Literal["date", "year", "decade", "century", "money", "percent", "number", "name", "quote", "value", "list", "object", "word"]
+Kind = Literal[
+    "date",
+    "year",
+    "decade",
+    "century",
+    "money",
+    "percent",
+    "number",
+    "name",
+    "quote",
+    "value",
+    "list",
+    "object",
+    "word",
+]
 Token = tuple[int, int, str]
 """Start, end and the word."""
 

@@ -120,4 +120,8 @@ def _in_text(name: str, text: str) -> str:
     if name.startswith("The "):
         return "the " + name[4:]
     bare = re.escape(name)
-    return f"the {name}" if re.search(rf"\b[Tt]he {bare}\b", text) and not re.search(rf"(?<!he ){bare} (?:is|was)", text) else name
+    return (
+        f"the {name}"
+        if re.search(rf"\b[Tt]he {bare}\b", text) and not re.search(rf"(?<!he ){bare} (?:is|was)", text)
+        else name
+    )

@@ -10,9 +10,7 @@ PREPOSITIONS = frozenset(
     down during for from in inside into like near of off on onto out over past per since than through throughout to
     toward towards under until up upon via with within without""".split()
 )
-AUXILIARIES = frozenset(
-    "is was are were has had have can could will would may might must should did does do".split()
-)
+AUXILIARIES = frozenset("is was are were has had have can could will would may might must should did does do".split())
 BE = frozenset("is was are were".split())
 CONNECTIVES = frozenset(
     """accordingly additionally also although although and as because besides both but consequently conversely despite
@@ -51,9 +49,7 @@ FOREIGN = frozenset(
     qui sur el los las y en es del un una por con se su il lo gli di che e per della sono nel o os uma do da em com
     het een van dat op te zijn w na nie jest och att som det av til er ja ve bir dan yang di""".split()
 )
-MONTHS = (
-    "January February March April May June July August September October November December".split()
-)
+MONTHS = "January February March April May June July August September October November December".split()
 CALENDAR = frozenset(MONTHS) | frozenset(
     "Monday Tuesday Wednesday Thursday Friday Saturday Sunday Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec".split()
 )
