@@ -120,7 +120,11 @@ def _complex_questions(request: Request) -> Value:
     derived = _derived(request)
     return {
         "questions": [
-            {"question": one.question, "type": one.type, "evidence": [derived.sentences[index] for index in one.sentences]}
+            {
+                "question": one.question,
+                "type": one.type,
+                "evidence": [derived.sentences[index] for index in one.sentences],
+            }
             for one in derived.complex_questions
         ]
     }

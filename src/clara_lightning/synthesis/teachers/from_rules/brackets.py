@@ -38,7 +38,9 @@ class Plain:
                 shift += end - start
             elif span.end > start:
                 return None
-        return Span(span.start - shift, span.end - shift, span.text, span.kind, span.sort, span.members) if shift else span
+        return (
+            Span(span.start - shift, span.end - shift, span.text, span.kind, span.sort, span.members) if shift else span
+        )
 
     def outward(self, span: Span) -> Span:
         """``span`` of :attr:`text` in the whole sentence."""

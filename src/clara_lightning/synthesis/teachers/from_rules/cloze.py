@@ -8,6 +8,7 @@ from clara_lightning.synthesis.teachers.from_rules.text import Writing
 from clara_lightning.synthesis.teachers.from_rules.topic import Topic
 
 GAP = "___"
+_END_MARKS = "。\uff01\uff1f.!?"
 _LEFT_WORDS = 10
 _RIGHT_WORDS = 8
 _FEWEST = 4
@@ -23,9 +24,9 @@ _MISSING: dict[Kind, str] = {
 }
 _WORDINGS = ("Which {what} missing: {gap}?", "What fills the gap: {gap}?", "Which {what} missing in {gap}?")
 _NAMED_WORDINGS = (
-    'In the text on {topic}, which {what} missing: {gap}?',
-    'In the text on {topic}, what fills the gap: {gap}?',
-    'Which {what} missing in the text on {topic}: {gap}?',
+    "In the text on {topic}, which {what} missing: {gap}?",
+    "In the text on {topic}, what fills the gap: {gap}?",
+    "Which {what} missing in the text on {topic}: {gap}?",
 )
 
 
@@ -48,8 +49,8 @@ def clozes(sentence: str, span: Span, *, topic: Topic, writing: Writing) -> list
     what = _what(span)
     wordings = _NAMED_WORDINGS if named else _WORDINGS
     first = pick(wordings, sentence, span.text, str(span.start))
-    ordered = [first, *(wording for wording in wordings if wording != first)]
-    return [wording.format(what=what, gap=gap, topic=named) for wording in ordered]
+    second = wordings[wordings.index(first) - 1]
+    return [wording.format(what=what, gap=gap, topic=named) for wording in (first, second)]
 
 
 def _what(span: Span) -> str:
@@ -96,9 +97,9 @@ def _head(words: list[str], *, fewest: int) -> list[str]:
 def _characters_around(sentence: str, span: Span) -> str:
     left = sentence[max(0, span.start - _CHARACTERS) : span.start]
     right = sentence[span.end : span.end + _CHARACTERS]
-    for mark in "，、；：,;:":
+    for mark in "\uff0c、\uff1b\uff1a,;:":
         head, found, tail = left.rpartition(mark)
         left = tail if found and len(tail) >= _FEWEST and len(head) > 0 else left
         head, found, _ = right.partition(mark)
         right = head if found and len(head) >= _FEWEST else right
-    return f"{left}{GAP}{right.rstrip('。！？.!?')}"
+    return f"{left}{GAP}{right.rstrip(_END_MARKS)}"

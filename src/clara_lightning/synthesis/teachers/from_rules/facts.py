@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from clara_lightning.synthesis.teachers.from_rules.brackets import without_notes
 from clara_lightning.synthesis.teachers.from_rules.fact import Fact, holds
-from clara_lightning.synthesis.teachers.from_rules.names import Lexicon
+from clara_lightning.synthesis.teachers.from_rules.lexicon import Lexicon
 from clara_lightning.synthesis.teachers.from_rules.reading import Reader
 from clara_lightning.synthesis.teachers.from_rules.spans import tokens_of
 from clara_lightning.synthesis.teachers.from_rules.text import Writing

@@ -6,6 +6,7 @@ import re
 
 from clara_lightning.synthesis.teachers.from_rules.asking import Asking, asking_for
 from clara_lightning.synthesis.teachers.from_rules.clauses import BOUNDARY, Clause
+from clara_lightning.synthesis.teachers.from_rules.marks import STOP
 from clara_lightning.synthesis.teachers.from_rules.spans import Span
 from clara_lightning.synthesis.teachers.from_rules.verbs import PAST, PLURAL, PRESENT
 from clara_lightning.synthesis.teachers.from_rules.words import (
@@ -16,9 +17,8 @@ from clara_lightning.synthesis.teachers.from_rules.words import (
     PREPOSITIONS,
 )
 
-_STOP = re.compile(r"[;:](?=\s)|,(?=\s(?!\d{4}\b))| [–—-]+ |[.!?]+[\"'”’)]*$")
 _SECOND_VERB = re.compile(r" (?:and|but|or) (?:\w+ly )?(?:\w+ed|\w+s)\b")
-_BROKEN = re.compile(r", (?:wh|it |he |she |they )|:\s?$")
+_BROKEN = re.compile(r", (?:wh|it |he |she |they )|:\s?$|\b(?:and|but|or),(?: as)?\s?$")
 _VERBS = AUXILIARIES | PAST.keys() | PRESENT.keys() | PLURAL | set(PAST.values())
 _NO_END = AUXILIARIES | DETERMINERS | (PREPOSITIONS - {"in", "by", "to", "from", "with", "for"})
 _LONGEST_REST = 12
@@ -56,7 +56,7 @@ def ask(sentence: str, span: Span, clause: Clause | None) -> str:
 
 def _cut(sentence: str, position: int) -> int:
     """Where the clause around ``position`` ends: at punctuation, where that is near."""
-    match = _STOP.search(sentence, position)
+    match = STOP.search(sentence, position)
     end = match.start() if match else len(sentence)
     if sentence.count(" ", position, end) <= _LONGEST_REST:
         return end
@@ -65,7 +65,7 @@ def _cut(sentence: str, position: int) -> int:
 
 
 def _for_subject(sentence: str, span: Span, clause: Clause) -> str:
-    """"Fox ordered a season" gives "Who ordered a season?"."""
+    """Of "Fox ordered a season": who ordered a season?"""
     if span.kind != "name":
         return ""
     if span.sort == "person" or (not span.sort and clause.base and clause.helper == "did"):
@@ -82,7 +82,7 @@ def _for_subject(sentence: str, span: Span, clause: Clause) -> str:
 
 
 def _for_lead(sentence: str, asking: Asking, clause: Clause) -> str:
-    """"In 1990, it moved" gives "In which year did it move?"."""
+    """Of "in 1990, it moved": in which year did it move?"""
     if asking.start > 0 or asking.end < len(clause.lead):
         return ""
     rest = sentence[clause.verb_end : _cut(sentence, clause.verb_end + 1)]
@@ -108,7 +108,9 @@ def _inverted(words: str, clause: Clause, rest: str) -> str:
 
 
 def _in_place(sentence: str, asking: Asking, clause: Clause | None, after: str) -> str:
-    """"It moved to Leeds in 1990" gives "It moved to Leeds in which year?": the words stay where the span stood."""
+    """Of "it moved to Leeds in 1990": it moved to Leeds in which year? The words stay where the span stood."""
+    if _BROKEN.search(sentence, max(0, asking.start - 12), asking.start):
+        return ""
     if clause and asking.start >= clause.verb_end:
         lead = f"{clause.lead}, " if clause.lead else ""
         middle = sentence[clause.verb_start : asking.start]
@@ -118,8 +120,7 @@ def _in_place(sentence: str, asking: Asking, clause: Clause | None, after: str) 
     no_subject = first.lower() in (BACK_REFERENCES | PREPOSITIONS) - DETERMINERS or first.endswith(("ed", "ing", ","))
     if clause or no_subject or not first[:1].isupper() or _BROKEN.search(before):
         return ""
-    question = f"{before}{asking.placed}{after}"
-    return "" if _VERBS.isdisjoint(question.split()) else question
+    return "" if _VERBS.isdisjoint(f"{before}{after}".split()) else f"{before}{asking.placed}{after}"
 
 
 def _finished(question: str, longest: int) -> str:
@@ -127,7 +128,7 @@ def _finished(question: str, longest: int) -> str:
     words = question.split()
     if not 3 < len(words) <= longest or words[-1].lower() in _NO_END:
         return ""
-    text = " ".join(words).rstrip(" ,;:.-–—")
+    text = " ".join(words).rstrip(" ,;:.-\u2013—")
     if text.count('"') % 2 or text.count("(") != text.count(")"):
         return ""
     return f"{text[0].upper()}{text[1:]}?"

@@ -9,13 +9,18 @@ from clara_lightning.synthesis.teachers.from_rules.text import has_markup
 from clara_lightning.synthesis.teachers.from_rules.words import BACK_REFERENCES, FUNCTION_WORDS, MONTHS
 
 _PLAIN = r"[^,;:()\"“”\[\]]"
-_TIME = rf"(?:(?:early |late )?(?:\d{{1,2}} )?(?:{'|'.join(MONTHS)}) (?:\d{{1,2}}, )?\d{{4}}|(?:1\d|20)\d\d|the \d{{3}}0s)"
-_LED = re.compile(rf"(In|On|During|Since|By|After|Before|At|From|As of|Until|Under) ({_PLAIN}{{2,60}}), ({_PLAIN}+)([.!?])")
+_TIME = (
+    rf"(?:(?:early |late )?(?:\d{{1,2}} )?(?:{'|'.join(MONTHS)}) (?:\d{{1,2}}, )?\d{{4}}|(?:1\d|20)\d\d|the \d{{3}}0s)"
+)
+_LED = re.compile(
+    rf"(In|On|During|Since|By|After|Before|At|From|As of|Until|Under) ({_PLAIN}{{2,60}}), ({_PLAIN}+)([.!?])"
+)
 _DATED = re.compile(rf"({_PLAIN}{{12,200}}) (in|on|since|during|until) ({_TIME})([.!?])")
 _NAMED_LAST = re.compile(
-    rf"((?:The|Its|His|Her|Their) {_PLAIN}{{3,60}}?) (is|was|are|were) ((?:[A-Z][\w'’.-]*|an? [\w -]{{3,40}}|the [\w -]{{3,40}}))([.!?])"
+    rf"((?:The|Its|His|Her|Their) {_PLAIN}{{3,60}}?) (is|was|are|were)"
+    r" ((?:[A-Z][\w'\u2019.-]*|an? [\w -]{3,40}|the [\w -]{3,40}))([.!?])"
 )
-_NAMED_FIRST = re.compile(rf"((?:[A-Z][\w'’-]+ ?){{1,4}}) (is|was) (the {_PLAIN}{{3,80}})([.!?])")
+_NAMED_FIRST = re.compile(rf"((?:[A-Z][\w'\u2019-]+ ?){{1,4}}) (is|was) (the {_PLAIN}{{3,80}})([.!?])")
 _CONTRASTED = re.compile(rf"({_PLAIN}+), (while|whereas) ({_PLAIN}+)([.!?])")
 _REASONED = re.compile(rf"({_PLAIN}+),? (although|because) ({_PLAIN}+)([.!?])")
 _HALVES = re.compile(r"([^;:()\"“”\[\]]{15,}); ([^;:()\"“”\[\]]{15,})([.!?])")
@@ -49,14 +54,23 @@ def _led(match: re.Match[str]) -> str:
 def _dated(match: re.Match[str]) -> str:
     rest, lead, time, end = match.groups()
     first, before = rest.split(" ", 1)[0], rest.rsplit(" ", 1)[-1]
-    if first.lower() not in FUNCTION_WORDS or first in ("In", "On", "From") or _INNER.search(rest) or before in ("and", "or"):
+    if (
+        first.lower() not in FUNCTION_WORDS
+        or first in ("In", "On", "From")
+        or _INNER.search(rest)
+        or before in ("and", "or")
+    ):
         return ""
     return f"{_upper(lead)} {time}, {_lower(rest)}{end}"
 
 
 def _swapped(match: re.Match[str]) -> str:
     subject, verb, rest, end = match.groups()
-    if _INNER.search(subject) or _INNER.search(rest) or subject.split(" ", 1)[0] in ("This", "It", "He", "She", "There"):
+    if (
+        _INNER.search(subject)
+        or _INNER.search(rest)
+        or subject.split(" ", 1)[0] in ("This", "It", "He", "She", "There")
+    ):
         return ""
     return f"{_upper(rest)} {verb} {_lower(subject)}{end}"
 
@@ -97,4 +111,8 @@ def _upper(text: str) -> str:
 
 def _lower(text: str) -> str:
     """As inside a sentence: only a word that is certainly no name loses its capital."""
-    return text[:1].lower() + text[1:] if text.split(" ", 1)[0].lower() in FUNCTION_WORDS and not text.startswith("I ") else text
+    return (
+        text[:1].lower() + text[1:]
+        if text.split(" ", 1)[0].lower() in FUNCTION_WORDS and not text.startswith("I ")
+        else text
+    )

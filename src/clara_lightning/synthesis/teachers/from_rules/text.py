@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
+from clara_lightning.synthesis.teachers.from_rules.marks import UNSPACED
 from clara_lightning.synthesis.teachers.from_rules.words import ENGLISH, FOREIGN
 
 Writing = Literal["english", "latin", "spaced", "unspaced"]
@@ -14,7 +15,6 @@ Writing = Literal["english", "latin", "spaced", "unspaced"]
 READ = 14_000
 """How many characters of a text are looked at: about 2,000 English words."""
 
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _LATIN = re.compile("[A-Za-z\u00aa-\u024f\u1e00-\u1eff]")
 _LETTER = re.compile(r"[^\W\d_]")
 _WORD = re.compile(r"[A-Za-z]+")
@@ -42,7 +42,7 @@ def writing_of(text: str) -> Writing:
     head = text[:2_000]
     if not head.isascii():
         letters = len(_LETTER.findall(head))
-        if 3 * len(_UNSPACED.findall(head)) > letters:
+        if 3 * len(UNSPACED.findall(head)) > letters:
             return "unspaced"
         if 2 * len(_LATIN.findall(head)) < letters:
             return "spaced"

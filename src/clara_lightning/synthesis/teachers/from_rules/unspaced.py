@@ -8,7 +8,7 @@ from clara_lightning.synthesis.teachers.from_rules.spans import Span
 
 _SPANS = re.compile(
     "「(?P<quote>[^「」]{1,40})」|『(?P<title>[^『』]{1,40})』|“(?P<mark>[^“”]{1,40})”"
-    "|(?P<number>[0-9０-９](?:[0-9０-９.,，．]*[0-9０-９])?[%％年月日人個km万億兆]?)"
+    "|(?P<number>[0-9\uff10-\uff19](?:[0-9\uff10-\uff19.,\uff0c\uff0e]*[0-9\uff10-\uff19])?[%\uff05年月日人個km万億兆]?)"
     "|(?P<latin>[A-Za-z][A-Za-z0-9.&'-]*(?: [A-Za-z][A-Za-z0-9.&'-]*)*)"
     "|(?P<katakana>[\u30a1-\u30fa\u30fc\u30fb]{2,})"
     "|(?P<kanji>[\u3400-\u4dbf\u4e00-\u9fff]{2,6})"
