@@ -29,9 +29,13 @@ def find_facts(sentences: list[str], *, title: str, topic: Topic, writing: Writi
     words = [tokens_of(sentence) for sentence in cleaned]
     reader = Reader(topic=topic, writing=writing, lexicon=Lexicon.of(words, title))
     taken: set[str] = set()
+    told: set[str] = set()
     facts: list[Fact] = []
     for index, (sentence, tokens) in enumerate(zip(cleaned, words, strict=True)):
         size = len(sentence) / _CHARACTERS_A_FACT if writing == "unspaced" else len(tokens) / _WORDS_A_FACT
+        if sentence in told:
+            continue
+        told.add(sentence)
         candidates = reader.read(index, sentence, tokens)
         found = _chosen(candidates, many=max(1, round(size)), original=sentences[index], taken=taken)
         facts += sorted(found, key=lambda fact: fact.span.start)

@@ -10,7 +10,6 @@ from clara_lightning.synthesis.teachers.from_rules.marks import OWNERS
 from clara_lightning.synthesis.teachers.from_rules.spans import Span, Token
 from clara_lightning.synthesis.teachers.from_rules.words import COMMON_WORDS, DETERMINERS, PREPOSITIONS
 
-_SHORTEST_RARE = 6
 _LONGEST_COUNTED = 12
 _INNER_MARKS = (".", "'", "\u2019")
 
@@ -46,20 +45,26 @@ def unowned(word: str) -> str:
     return word[:-2] if word.endswith(OWNERS) else word
 
 
-def rare_words(sentence: str, tokens: list[Token], lexicon: Lexicon) -> list[Span]:
-    """Longer words in small letters that are no function words, the ones that tell most first."""
+def rare_words(sentence: str, tokens: list[Token], lexicon: Lexicon, *, shortest: int = 6) -> list[Span]:
+    """Longer words in small letters that are no function words, the ones that tell most first.
+
+    Args:
+        sentence: the sentence.
+        tokens: its words.
+        lexicon: of the document.
+        shortest: letters of the shortest word that counts as rare.
+    """
     scored = [
         (-_weight(sentence, tokens, index, lexicon), start, Span(start, end, word, "word"))
         for index, (start, end, word) in enumerate(tokens)
-        if _is_rare(word)
+        # Other scripts write the same with fewer letters.
+        if _is_rare(word, shortest if word.isascii() else shortest - 1)
     ]
     return [span for _, _, span in sorted(scored, key=lambda item: item[:2])]
 
 
-def _is_rare(word: str) -> bool:
-    # Other scripts write the same with fewer letters, or have no capitals.
-    shortest = _SHORTEST_RARE if word.isascii() else _SHORTEST_RARE - 1
-    if len(word) < shortest or word[0].isdigit() or word[0].isupper() or word in COMMON_WORDS:
+def _is_rare(word: str, shortest: int) -> bool:
+    if len(word) < shortest or not word[0].isalpha() or word[0].isupper() or word in COMMON_WORDS:
         return False
     return not any(mark in word for mark in _INNER_MARKS)
 

@@ -28,6 +28,8 @@ _NUMERIC_WEIGHT = 4
 _NATURAL_WEIGHT = 3
 _REPEATED_WEIGHT = -3
 _SHORT = 6
+_SHORTEST_LEFT = 4
+"""Letters of a word that is asked for where a sentence has nothing better."""
 _LONGEST_READ = 1_500
 """Characters; what is longer is no sentence, and each of its spans would be sought through all of it."""
 
@@ -65,7 +67,10 @@ class Reader:
         self._seen.update(span.text for span in spans)
         for (span, question), weight in zip(ranked, weights, strict=True):
             yield self._fact(index, sentence, span, question, weight)
-        for span in rare_words(sentence, tokens, self._lexicon):
+        rare = rare_words(sentence, tokens, self._lexicon)
+        if not ranked and not rare:
+            rare = rare_words(sentence, tokens, self._lexicon, shortest=_SHORTEST_LEFT)
+        for span in rare:
             yield self._fact(index, sentence, span, "", 0)
 
     def _spans(self, sentence: str, tokens: list[Token]) -> list[Span]:
@@ -113,7 +118,8 @@ class Reader:
         proper = clause.subject[0].isupper() if clause else 0 in starts
         found: dict[tuple[int, int], tuple[Span, str]] = {}
         for span, question in asked:
-            placed = " ".join(self._placed(question, clause, proper=proper).split()) if question else ""
+            whole = sentence[span.start : span.end] == span.text  # no bracket was inside
+            placed = " ".join(self._placed(question, clause, proper=proper).split()) if question and whole else ""
             if placed:
                 found.setdefault((span.start, span.end), (span, placed))
         return dict(found.values())
@@ -136,7 +142,10 @@ class Reader:
             return topic.in_text
         if first in PRONOUNS or first in POSSESSIVES or first in ("the", "in", "this") or _OWN.search(sentence):
             return self._referent
-        if clause and not clause.lead and clause.subject[:1].isupper() and len(clause.subject.split()) < 5:
+        named = clause is not None and clause.subject[:1].isupper()
+        if topic.name and topic.name in sentence and not named:
+            return topic.in_text
+        if clause and named and not clause.lead and len(clause.subject.split()) < 5:
             return clause.subject
         return ""
 

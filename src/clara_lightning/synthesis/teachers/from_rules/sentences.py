@@ -15,7 +15,7 @@ _TITLES = frozenset("dr mr mrs ms prof st mt gen col capt lt sgt rev hon sen rep
 # After these it ends only where the next word is one that sentences begin with.
 _ABBREVIATIONS = _TITLES | frozenset(
     """jr sr etc cf ca approx op ed eds inc ltd co corp bros dept univ ave est jan feb mar apr jun jul aug sep sept
-    oct nov dec al ft lb oz mi bzw usw nr д \u0433 \u0433\u0433 т стр""".split()
+    oct nov dec mio mrd al ft lb oz mi bzw usw nr д \u0433 \u0433\u0433 т стр""".split()
 )
 _OPENERS = frozenset(
     """The It He She They In This These That There His Her Its Their A An At On As For But And However After Before

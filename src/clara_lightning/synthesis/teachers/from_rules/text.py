@@ -19,6 +19,7 @@ _LATIN = re.compile("[A-Za-z\u00aa-\u024f\u1e00-\u1eff]")
 _LETTER = re.compile(r"[^\W\d_]")
 _WORD = re.compile(r"[A-Za-z]+")
 _ENGLISH_SHARE = 0.12
+_FEWEST_WORDS = 20
 _MARKUP_SIGN = re.compile(r"[<\[{`|]|://|www\.|~~~")
 _MARKUP = re.compile(
     r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)|`[^`\n]{1,200}`"
@@ -59,6 +60,8 @@ def without_markup(text: str) -> Iterator[str]:
         return
     start = 0
     for match in _MARKUP.finditer(text):
+        if match.end() <= start:
+            continue
         end = match.start()
         while end > start and not text[end - 1].isspace():
             end -= 1
@@ -78,4 +81,6 @@ def _is_english(text: str) -> bool:
     words = [word.lower() for word in _WORD.findall(text)]
     english = sum(word in ENGLISH for word in words)
     foreign = sum(word in FOREIGN for word in words)
+    if not foreign and len(words) < _FEWEST_WORDS:
+        return True  # headings and short lists have no small words at all
     return english >= _ENGLISH_SHARE * len(words) and english > 2 * foreign
