@@ -61,9 +61,7 @@ def rounds(document: Document, most: int = 4) -> tuple[Pairs, list[float]]:
     coverage: list[float] = []
     while len(coverage) < most and (not coverage or missing):
         asked = [pair["question"] for pair in pairs]
-        pairs += answered(
-            ask("simple_questions", document, missing=missing, asked=asked)["questions"], document
-        )
+        pairs += answered(ask("simple_questions", document, missing=missing, asked=asked)["questions"], document)
         facts = ask("coverage", document, pairs=pairs)["facts"]
         missing = [fact["fact"] for fact in facts if not fact["covered"]]
         coverage.append(1 - len(missing) / len(facts))
@@ -216,7 +214,9 @@ def test_other_scripts_get_gaps_without_english_words(text: str, answer: str, qu
 def test_other_languages_in_latin_letters_get_gaps_in_english_words() -> None:
     pairs, _ = rounds(Document("x", "Das Land wurde im Jahr 1963 unabhängig und ist nicht groß."))
     assert pairs[0]["answer"] == "1963"
-    assert re.fullmatch(r'(Which|What) .*"Das Land wurde im Jahr ___ unabhängig und ist nicht groß"\?', pairs[0]["question"])
+    assert re.fullmatch(
+        r'(Which|What) .*"Das Land wurde im Jahr ___ unabhängig und ist nicht groß"\?', pairs[0]["question"]
+    )
 
 
 def test_a_long_text_is_read_only_at_its_beginning() -> None:

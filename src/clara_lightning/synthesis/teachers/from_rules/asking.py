@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from clara_lightning.synthesis.teachers.from_rules.gazetteer import role
 from clara_lightning.synthesis.teachers.from_rules.marks import OWNERS, OWNERS_OF_MANY
 from clara_lightning.synthesis.teachers.from_rules.spans import Span
+from clara_lightning.synthesis.teachers.from_rules.verbs import PAST, PRESENT, active_past
 from clara_lightning.synthesis.teachers.from_rules.words import (
     APPROXIMATE,
     DETERMINERS,
@@ -15,7 +16,7 @@ from clara_lightning.synthesis.teachers.from_rules.words import (
     PREPOSITIONS,
 )
 
-_FRONTED = frozenset("in on at during since until by before after around for under within throughout".split())
+_FRONTED = frozenset("in on at during since until by before after for".split())
 _NAMING = frozenset("called named titled entitled nicknamed dubbed renamed".split())
 _NOUN = re.compile(r" [a-z]")
 _UNIT = re.compile(
@@ -23,6 +24,7 @@ _UNIT = re.compile(
 )
 _PLURAL_NOUN = r"(?:people|men|women|children|fish|feet|members|species|[a-z]{3,}(?<![su])s)"
 _COUNTED = re.compile(rf" ((?:[a-z]+(?:-[a-z]+)? ){{0,2}}?{_PLURAL_NOUN})(?![\w-])")
+_FOLLOWING = re.compile(r" ([a-z]+)")
 _UNCOUNTED = frozenset("number no first last top to between and or".split())
 _BEFORE = re.compile(r"[\w.'\u2019-]+")
 
@@ -116,7 +118,7 @@ def _for_amount(sentence: str, span: Span, before: _Before) -> Asking | None:
     if last in PREPOSITIONS - APPROXIMATE:
         return Asking(before[-1][0], end, words, last, False)
     if last not in APPROXIMATE:
-        return Asking(span.start, end, words)
+        return Asking(span.start, end, words, fronted=not sentence.startswith((" later", " earlier", " ago"), end))
     if _last(before, 2) in DETERMINERS:
         return None
     return Asking(before[-1][0], end, f"{last} {words}", fronted=_last(before, 2) not in PREPOSITIONS)
@@ -145,11 +147,13 @@ def _for_name(sentence: str, span: Span, before: _Before) -> Asking | None:
     if sentence.startswith(OWNERS, end):
         return _for_owner(sentence, span)
     last = _last(before)
+    if _modifies(sentence, end) or last.isdigit():
+        return None
     if last in _NAMING:
         return Asking(start, end, "what", moves=True)
     if last.endswith(OWNERS_OF_MANY):
         return None
-    if role(last) and span.sort != "place" and span.members == 1:
+    if (role(last) or role(last.removesuffix("s"))) and span.sort != "place" and (span.members > 1) == (not role(last)):
         return _for_apposition(before, end)
     if last == "of" and role(_last(before, 2)) == "thing" and _last(before, 3) == "the" and not quoted:
         return _with_preposition(before[:-3], before[-3][0], end, f"which {_last(before, 2)}")
@@ -161,8 +165,18 @@ def _for_name(sentence: str, span: Span, before: _Before) -> Asking | None:
         return None
     words = _sorted_words(span)
     if not words:
-        return Asking(before[-1][0], end, "whom", "by", moves=True) if last == "by" else None
+        moves = active_past(_last(before, 2)) != ""
+        return Asking(before[-1][0], end, "whom", "by", moves=moves) if last == "by" else None
     return _with_preposition(before, start, end, words)
+
+
+def _modifies(sentence: str, end: int) -> bool:
+    """Whether a name tells something of the noun behind it, as in "the Eritrea team"."""
+    match = _FOLLOWING.match(sentence, end)
+    if not match:
+        return False
+    word = match.group(1)
+    return word not in FUNCTION_WORDS and word not in PAST and word not in PRESENT and not word.endswith(("ly", "ed"))
 
 
 def _for_apposition(before: _Before, end: int) -> Asking | None:

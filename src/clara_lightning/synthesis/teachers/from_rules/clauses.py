@@ -33,6 +33,7 @@ _PARTICIPLE_BEFORE = (
 )
 _NEW_CLAUSE = _NO_SUBJECT | frozenset("and but or what how as than to so".split())
 _ADVERBS = frozenset("also often then later still always never usually".split())
+_NAMING = ("called", "named", "titled", "dubbed")
 _INNER_GAPS = (" ", ". ", "' ", "\u2019 ", '" ', " & ", " / ")
 _LONGEST_SUBJECT = 10
 _LONGEST_LEAD = 9
@@ -145,7 +146,7 @@ def _verb(sentence: str, tokens: list[Token], first: int) -> _Verb | None:
             return _verb_behind_comma(sentence, tokens, index) if "," in gap else None
         if word in _NO_SUBJECT:
             return None
-        base, helper = _finite(tokens, index)
+        base, helper = _finite(sentence, tokens, index)
         if not helper or (helper == "did" and _goes_on(sentence, tokens, index)):
             continue
         adverb = tokens[index - 1][2]
@@ -162,7 +163,7 @@ def _verb_behind_comma(sentence: str, tokens: list[Token], index: int) -> _Verb 
     if word in BE:
         return index, subject_end, "", word
     behind = _behind_apposition(sentence, tokens, index)
-    base, helper = _finite(tokens, behind) if behind else ("", "")
+    base, helper = _finite(sentence, tokens, behind) if behind else ("", "")
     return (behind, subject_end, base, helper) if behind and helper else None
 
 
@@ -186,7 +187,7 @@ def _behind_apposition(sentence: str, tokens: list[Token], index: int) -> int | 
     return None
 
 
-def _finite(tokens: list[Token], index: int) -> tuple[str, str]:
+def _finite(sentence: str, tokens: list[Token], index: int) -> tuple[str, str]:
     """Base form and helper of the word at ``index``; both empty where it is no finite verb."""
     word, before = tokens[index][2], tokens[index - 1][2]
     after = tokens[index + 1][2] if index + 1 < len(tokens) else ""
@@ -195,9 +196,10 @@ def _finite(tokens: list[Token], index: int) -> tuple[str, str]:
         if word in ("has", "have", "had") and not participle:
             return "have", {"has": "does", "have": "do", "had": "did"}[word]
         return "", word
+    quoted = sentence[tokens[index][1] + 1 : tokens[index][1] + 2] in ('"', "“")
     if before.lower() in _PARTICIPLE_BEFORE or word[0].isupper():
         return "", ""
-    if word in PAST and after not in ("by", "and", "or"):
+    if word in PAST and after not in ("by", "and", "or") and not (word in _NAMING and quoted):
         return PAST[word], "did"
     if word in PRESENT:
         return PRESENT[word], "does"

@@ -72,7 +72,8 @@ def _extent(sentence: str, tokens: list[Token], first: int) -> int:
     while last + 1 < len(tokens) and _may_go_on(sentence, tokens, last):
         following = tokens[last + 1][2]
         numbered = following.isdigit() and len(following) < 3 and _closes(sentence, tokens[last + 1][1])
-        named = following[0].isupper() and (following in _ROMAN or not _is_function_word(following))
+        initial = len(following) == 1 and sentence[tokens[last + 1][1] : tokens[last + 1][1] + 2] == ". "
+        named = following[0].isupper() and (following in _ROMAN or initial or not _is_function_word(following))
         linked = None if numbered or named else _behind_link(sentence, tokens, last)
         if numbered or named:
             last += 1

@@ -18,25 +18,28 @@ from clara_lightning.synthesis.teachers.from_rules.words import (
 )
 
 _SECOND_VERB = re.compile(r" (?:and|but|or) (?:\w+ly )?(?:\w+ed|\w+s)\b")
+_SUBORDINATE = re.compile(r"\b(?:although|though|while|because|if|when|where)\b")
 _BROKEN = re.compile(r", (?:wh|it |he |she |they )|:\s?$|\b(?:and|but|or),(?: as)?\s?$")
 _VERBS = AUXILIARIES | PAST.keys() | PRESENT.keys() | PLURAL | set(PAST.values())
-_NO_END = AUXILIARIES | DETERMINERS | (PREPOSITIONS - {"in", "by", "to", "from", "with", "for"})
+_NO_SUBJECT = (BACK_REFERENCES | PREPOSITIONS) - DETERMINERS
+_NO_END = (AUXILIARIES - {"have", "do"}) | DETERMINERS | (PREPOSITIONS - {"in", "by", "to", "from", "with", "for"})
 _LONGEST_REST = 12
 _LONGEST_MOVED = 4
 _LONGEST = 30
 _LONGEST_IN_PLACE = 24
 
 
-def ask(sentence: str, span: Span, clause: Clause | None) -> str:
+def ask(sentence: str, span: Span, clause: Clause | None, *, people: bool) -> str:
     """A question for ``span``, or nothing where no natural one is found.
 
     Args:
         sentence: English, without what stood in brackets.
         span: a part of it.
         clause: its main clause, where that is known.
+        people: whether a name of which nothing is known is rather that of a person than of a thing.
     """
     if clause and (clause.start, clause.subject_end) == (span.start, span.end):
-        return _finished(_for_subject(sentence, span, clause), _LONGEST)
+        return _finished(_for_subject(sentence, span, clause, people=people), _LONGEST)
     asking = asking_for(sentence, span)
     if asking is None:
         return ""
@@ -61,14 +64,16 @@ def _cut(sentence: str, position: int) -> int:
     if sentence.count(" ", position, end) <= _LONGEST_REST:
         return end
     match = BOUNDARY.search(sentence, position)
-    return match.start() if match else end
+    # "The court ruled that those who ..." must not lose what it ruled.
+    return match.start() if match and " that " not in sentence[position : match.start()] else end
 
 
-def _for_subject(sentence: str, span: Span, clause: Clause) -> str:
+def _for_subject(sentence: str, span: Span, clause: Clause, *, people: bool) -> str:
     """Of "Fox ordered a season": who ordered a season?"""
     if span.kind != "name":
         return ""
-    if span.sort == "person" or (not span.sort and clause.base and clause.helper == "did"):
+    agent = clause.base != "" and clause.helper == "did"
+    if span.sort == "person" or (not span.sort and (agent or people)):
         words = "who"
     elif span.sort and span.members == 1:
         words = f"which {span.sort}"
@@ -104,6 +109,7 @@ def _is_movable(asking: Asking, clause: Clause, before: str, after: str) -> bool
 
 def _inverted(words: str, clause: Clause, rest: str) -> str:
     base = f" {clause.base}" if clause.base else ""
+    words = "who" if words == "whom" and clause.verb in BE else words
     return f"{words} {clause.helper} {clause.subject}{base}{rest}"
 
 
@@ -111,13 +117,15 @@ def _in_place(sentence: str, asking: Asking, clause: Clause | None, after: str) 
     """Of "it moved to Leeds in 1990": it moved to Leeds in which year? The words stay where the span stood."""
     if _BROKEN.search(sentence, max(0, asking.start - 12), asking.start):
         return ""
+    if clause and _SUBORDINATE.search(sentence, clause.verb_end, asking.start):
+        return ""
     if clause and asking.start >= clause.verb_end:
         lead = f"{clause.lead}, " if clause.lead else ""
         middle = sentence[clause.verb_start : asking.start]
         return f"{lead}{clause.subject} {middle}{asking.placed}{after}"
     first = sentence.split(" ", 1)[0]
     before = sentence[: asking.start]
-    no_subject = first.lower() in (BACK_REFERENCES | PREPOSITIONS) - DETERMINERS or first.endswith(("ed", "ing", ","))
+    no_subject = first.lower() in _NO_SUBJECT or first.endswith(("ed", "ing", "ly", ","))
     if clause or no_subject or not first[:1].isupper() or _BROKEN.search(before):
         return ""
     return "" if _VERBS.isdisjoint(f"{before}{after}".split()) else f"{before}{asking.placed}{after}"

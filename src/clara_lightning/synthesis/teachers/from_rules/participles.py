@@ -19,7 +19,8 @@ _MADE = re.compile(
     re.IGNORECASE,
 )
 _PLACED = re.compile(
-    r"\b(located|based|situated|headquartered|set|filmed|born|held|buried)(?: \w+ly)? (?:in|at|near|on) (?:the )?$"
+    r"\b(located|based|situated|headquartered|born|buried)(?: \w+ly)? (?:in|at|near) (?:the )?$"
+    r"|^ (set|filmed|held)(?: \w+ly)? (?:in|at) (?:the )?$"
 )
 _HAS_OF = re.compile(r"^ an? ((?:[\w-]+ ){0,5}[\w-]+) of (?:about |around |over |nearly |approximately )?$")
 _DEFINES = (" a ", " an ", " the ", " one ")
@@ -78,7 +79,7 @@ def _of_name(before: str, span: Span, clause: Clause, *, is_something: bool) -> 
         return f"Who stars in {clause.subject}?"
     near = is_something or not BOUNDARY.search(before)
     if span.kind == "name" and near and span.sort != "person" and (match := _PLACED.search(before)):
-        return f"Where {clause.verb} {clause.subject} {match.group(1)}?"
+        return f"Where {clause.verb} {clause.subject} {match.group(match.lastindex or 0)}?"
     return ""
 
 
@@ -94,7 +95,7 @@ def _of_maker(before: str, match: re.Match[str], clause: Clause, *, is_something
 def _of_time(before: str, span: Span, clause: Clause) -> str:
     if before in (" a ", " an "):
         return f"From which year {clause.verb} {clause.subject}?" if span.kind == "year" else ""
-    match = _MADE.search(before)
+    match = None if ";" in before else _MADE.search(before)
     was = "was" if clause.verb in ("is", "was") else "were"
     return f"{_when(span)} {was} {clause.subject} {match.group(1)}?" if match else ""
 

@@ -11,18 +11,21 @@ from clara_lightning.synthesis.teachers.from_rules.participles import ask_openin
 from clara_lightning.synthesis.teachers.from_rules.phrases import NO_OBJECT, phrase, thing
 from clara_lightning.synthesis.teachers.from_rules.spans import Span
 from clara_lightning.synthesis.teachers.from_rules.topic import Topic
+from clara_lightning.synthesis.teachers.from_rules.verbs import PARTICIPLES, PAST
 from clara_lightning.synthesis.teachers.from_rules.words import BE, PREPOSITIONS
 
 Asked = tuple[Span, str]
 """A span and the question for it."""
 
 _DETERMINED = ("a ", "an ", "the ", "one of ")
-_NO_VALUE = PREPOSITIONS | {"not", "also", "that", "to"}
+_NO_VALUE = (
+    PREPOSITIONS | PAST.keys() | PARTICIPLES.keys() | {"not", "also", "that", "to", "born", "soon", "then", "now"}
+)
 _LIST = re.compile(r" ((?:[^,;:.()]{2,40}, ){1,6}(?:and |or )?(?:[^,;:.()]{2,40} and )?[^,;:.()]{2,40})(?=[.;,])")
 _MORE_LISTED = re.compile(r", [^,.;]{1,40}(?:,? and |, )")
 _ITEM = re.compile(r"(?:, (?:and |or )?| and )")
 _KEY = re.compile(r"([A-Z][^\W\d_][\w ]{1,28}): ([^\s].{0,58}[^\s.;]|\w)[.;]?$")
-_OFFICES = (" of state", " of government", "president", " minister", "director", "author", "founder", "mayor")
+_OFFICES = ("head of state", "head of government", "president", "minister", "director", "author", "founder")
 _PASSIVE = re.compile(
     r" ((?:\w+ly |also |often |sometimes |usually )?\w+(?:ed|en|wn|lt|ld|pt))"
     r" (in|into|to|from|of|for|on|as|with|through|at|by) "
@@ -80,7 +83,7 @@ def _value(sentence: str, clause: Clause, topic: Topic) -> Asked | None:
     if not _has_value(rest, clause.subject):
         return None
     text = phrase(rest, _LONGEST_VALUE)
-    if len(text) < 2 or text == "the" or _DIGIT.search(text):
+    if len(text) < 2 or text == "the" or _DIGIT.search(text) or text.count('"') % 2:
         return None
     if clause.verb in ("are", "were") and " and " not in text and not text.endswith("s") and text[0].isupper():
         return None  # one of several
@@ -94,7 +97,7 @@ def _value(sentence: str, clause: Clause, topic: Topic) -> Asked | None:
 
 def _has_value(rest: str, subject: str) -> bool:
     opening = rest.split(" ", 1)[0]
-    if opening.endswith(("ed", "ly", "ing")) or opening in _NO_VALUE:
+    if not _is_item(opening) or opening in _NO_VALUE:
         return False
     owned = "'" in subject or " of " in subject
     return rest.startswith(_DETERMINED) or owned or (subject.startswith("the ") and opening[:1].isupper())
@@ -104,7 +107,7 @@ def _object(sentence: str, clause: Clause) -> Asked | None:
     """Of "the rules reduce costs": what do they reduce?"""
     start = clause.verb_end + 1
     text = thing(sentence[start:])
-    if not text or text[0].isupper():
+    if not text or text[0].isupper() or _MORE_LISTED.match(sentence, start + len(text)):
         return None
     question = f"what {clause.helper} {clause.subject} {clause.base}?"
     return Span(start, start + len(text), text, "object"), clause.opened(question)
@@ -140,6 +143,7 @@ def _is_list(text: str) -> bool:
 
 
 def _is_item(word: str) -> bool:
+    """Whether a noun phrase may begin with this word."""
     return word.lower() not in NO_OBJECT and not (word.endswith(("ing", "ed", "ly")) and len(word) > 3)
 
 

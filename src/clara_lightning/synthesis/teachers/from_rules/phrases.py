@@ -26,6 +26,7 @@ _ENDS = re.compile(
 )
 _SELECTING = re.compile(r"\b(?:first|last|only|most|least|same|next|\w{2,}est)\b")
 _NO_NOUNS = AUXILIARIES | PREPOSITIONS | PAST.keys() | {"that", "which", "who"}
+_NO_END = FUNCTION_WORDS | PAST.keys() | {"best", "well"}
 _DIGIT = re.compile(r"\d")
 _LONGEST_OBJECT = 7
 
@@ -55,7 +56,7 @@ def phrase(rest: str, longest: int) -> str:
 def _shortened(whole: str, longest: int) -> str:
     match = _ENDS.search(whole, 2)
     words = (whole[: match.start()] if match else whole).split()
-    while words and (words[-1] in FUNCTION_WORDS or (words[-1].endswith("ed") and len(words) > 2)):
+    while words and (words[-1] in _NO_END or (words[-1].endswith("ed") and len(words) > 2)):
         words.pop()
     return " ".join(words) if len(words) <= longest else ""
 
@@ -66,6 +67,8 @@ def thing(rest: str) -> str:
     words = text.split()
     if len(words) < 3 and rest[len(text) : len(text) + 1] == " ":
         return ""  # "an effect", and on what is left out
+    if len(words) == 2 and words[0] in DETERMINERS and rest.startswith(",", len(text)):
+        return ""  # "a new, much larger group"
     if not words or words[0].lower() in NO_OBJECT or words[0].endswith(("ly", "ing")):
         return ""
     if words[-1].lower() in FUNCTION_WORDS or words[-1].endswith("ly") or _DIGIT.search(text) or len(text) < 4:

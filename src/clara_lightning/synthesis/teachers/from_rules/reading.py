@@ -113,7 +113,7 @@ class Reader:
         asked = [(plain.outward(span), q) for span, q in ask_patterns(plain.text, clause, inner, self._topic)]
         if index == 0:
             asked += ask_lives(sentence, spans, self._topic)
-        asked += [(plain.outward(span), ask(plain.text, span, clause)) for span in inner]
+        asked += [(plain.outward(span), ask(plain.text, span, clause, people=self._topic.people)) for span in inner]
         self._referent = self._next_referent(plain.text, tokens[0][2].lower(), clause)
         proper = clause.subject[0].isupper() if clause else 0 in starts
         found: dict[tuple[int, int], tuple[Span, str]] = {}

@@ -18,6 +18,7 @@ _FIRST_SUBJECT = re.compile(
     r"|, (?:an?|the|also|formerly|originally|officially|sometimes|often|commonly|born|or|known)\b)"
 )
 _OPENING = re.compile(r"[A-Z][\w'\u2019.-]+(?: [A-Z][\w'\u2019.-]+){0,4}(?=,? [a-z])")
+_WITH_ARTICLE = (" Republic", " Islands", " Emirates", " Union", "Netherlands", "Philippines", "Maldives")
 _SMALL_WORD = re.compile(r"\b[a-z]+\b")
 _PERSONAL = re.compile(r"\b(?:[Hh]e|[Ss]he|[Hh]is|[Hh]er)\b")
 _IMPERSONAL = re.compile(r"\b(?:It|Its|They|Their)\b")
@@ -33,6 +34,7 @@ class Topic:
         person: whether it is a person.
         sort: what else it is, such as "country".
         titled: whether it is the document's title, not only the subject of its first sentence.
+        people: whether the document speaks more of "he" and "she" than of "it"; known without a topic, too.
     """
 
     name: str = ""
@@ -40,6 +42,7 @@ class Topic:
     person: bool = False
     sort: str = ""
     titled: bool = False
+    people: bool = False
 
     def is_meant_by(self, subject: str) -> bool:
         """Whether ``subject`` is the topic, its longer form, or a person's last name."""
@@ -74,14 +77,14 @@ def topic_of(title: str, text: str, first_sentence: str) -> Topic:
     title = " ".join(html.unescape(title).replace("_", " ").split())
     name = _from_title(title, text) if 0 < len(title) <= LONGEST_TITLE else ""
     name = name or _from_sentence(first_sentence) or _from_opening(first_sentence, text)
-    if not name:
-        return Topic()
-    sort = sort_of(name.split())
     personal, impersonal = len(_PERSONAL.findall(text[:2000])), len(_IMPERSONAL.findall(text[:2000]))
+    if not name:
+        return Topic(people=personal > impersonal)
+    sort = sort_of(name.split())
     likely = sort == "person" or (not sort and personal > impersonal and text.startswith(name[:4]))
     person = likely and not name.startswith("The ") and not _is_thing(first_sentence)
     sort = "" if sort == "person" else sort
-    return Topic(name, _in_text(name, text), person, sort, bool(title))
+    return Topic(name, _in_text(name, text), person, sort, bool(title), personal > impersonal)
 
 
 def _is_thing(sentence: str) -> bool:
@@ -121,6 +124,8 @@ def _from_opening(sentence: str, text: str) -> str:
 def _in_text(name: str, text: str) -> str:
     if name.startswith("The "):
         return "the " + name[4:]
+    if name.startswith("United ") or name.endswith(_WITH_ARTICLE):
+        return f"the {name}"
     if text.startswith(name):
         return name
     pattern = rf"\b[Tt]he {re.escape(name)}(?=[,.;:)]| (?:\(|is\b|was\b|are\b|were\b|has\b|had\b))"

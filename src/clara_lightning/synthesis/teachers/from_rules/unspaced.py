@@ -12,7 +12,7 @@ _COMMON = (
     "|(?P<latin>[A-Za-z][A-Za-z0-9.&'-]*(?: [A-Za-z][A-Za-z0-9.&'-]*)*)"
     "|(?P<katakana>[\u30a1-\u30fa\u30fc\u30fb]{2,})"
 )
-# Hiragana part the compounds of Japanese. In Chinese nothing does, but what follows "is" up to the next mark is a value.
+# Hiragana part the compounds of Japanese. In Chinese nothing does, but what follows "is" up to a mark is a value.
 _JAPANESE = re.compile(_COMMON + "|(?P<kanji>[\u3400-\u4dbf\u4e00-\u9fff]{2,6})(?![\u3400-\u9fff])")
 _OTHER = re.compile(
     _COMMON + "|(?<=[\u662f\u4e3a\u70ba])(?P<value>[\u4e00-\u9fff]{2,10})(?=[\u3001\u3002\uff0c\uff1b\uff01])"
