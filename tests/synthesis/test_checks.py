@@ -36,6 +36,7 @@ def test_text_without_spaces_is_found_by_its_letters() -> None:
         ("When?", "too short"),
         ("What does the passage say about Elvik?", "speaks of the document"),
         ("Who, according to the author, built it?", "speaks of the document"),
+        ("In the text on the Halvorsen Bridge, who is named?", None),
     ],
 )
 def test_a_question_stands_by_itself(question: str, fault: str | None) -> None:

@@ -15,7 +15,7 @@ from clara_lightning.synthesis import ngrams
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _OF_THE_DOCUMENT = re.compile(
-    r"\b(?:the|this|given|above) (?:document|passage|text|paragraph|article|excerpt)\b"
+    r"\b(?:the|this|given|above) (?:document|passage|text|paragraph|article|excerpt)\b(?! (?:on|about) )"
     r"|\baccording to (?:the|this) (?:author|document|passage|text|article)\b",
     re.IGNORECASE,
 )

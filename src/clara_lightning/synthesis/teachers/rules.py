@@ -16,7 +16,7 @@ from clara_lightning.synthesis.teachers.from_rules.paraphrase import paraphrase
 Value = dict[str, Any]
 _VERSION = 1
 _AT_FIRST = 8
-_WORD = re.compile(r"\w+")
+_JOINED = re.compile(r"; | and ")
 
 
 class RulesTeacher:
@@ -86,23 +86,24 @@ def _answer(request: Request) -> Value:
 
 def _validate(request: Request) -> Value:
     derived = _derived(request)
-    known = {word for sentence in derived.sentences for word in _WORD.findall(sentence.casefold())}
+    text = " ".join(derived.sentences).casefold()
     verdicts = []
     for number, pair in enumerate(request.fields["pairs"], start=1):
-        reason = _fault(pair, derived, known)
+        reason = _fault(pair, derived, text)
         verdicts.append({"number": number, "supported": not reason, "reason": reason})
     return {"verdicts": verdicts}
 
 
-def _fault(pair: Mapping[str, Any], derived: Derived, known: set[str]) -> str:
+def _fault(pair: Mapping[str, Any], derived: Derived, text: str) -> str:
     """Why a pair does not hold; empty where it does."""
     answer = derived.answers.get(_folded(pair["question"]))
     if answer is None:
         return "the rules do not ask this question about the document"
     if _folded(answer).casefold() != _folded(pair["answer"]).casefold():
         return f"the document says: {answer}"
-    strange = [word for word in _WORD.findall(answer.casefold()) if word not in known and word != "and"]
-    return f"not in the document: {' '.join(strange)}" if strange else ""
+    parts = [answer] if answer.casefold() in text else _JOINED.split(answer)
+    strange = [part for part in parts if part.casefold() not in text]
+    return f"not in the document: {', '.join(strange)}" if strange else ""
 
 
 def _coverage(request: Request) -> Value:

@@ -5,21 +5,28 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from clara_lightning.synthesis.teachers.from_rules.gazetteer import PLACE_SORTS, role
+from clara_lightning.synthesis.teachers.from_rules.gazetteer import role
+from clara_lightning.synthesis.teachers.from_rules.marks import OWNERS, OWNERS_OF_MANY
 from clara_lightning.synthesis.teachers.from_rules.spans import Span
+from clara_lightning.synthesis.teachers.from_rules.verbs import PAST, PRESENT, active_past
 from clara_lightning.synthesis.teachers.from_rules.words import (
     APPROXIMATE,
     DETERMINERS,
     FUNCTION_WORDS,
-    PLURALS,
     PREPOSITIONS,
 )
 
-_FRONTED = frozenset("in on at during since until by before after around for under within throughout".split())
+_FRONTED = frozenset("in on at during since until by before after for".split())
 _NAMING = frozenset("called named titled entitled nicknamed dubbed renamed".split())
-_NOUN = re.compile(r" ((?:[a-z]+(?:-[a-z]+)? ){0,2}?[a-z]+[a-z0-9²³]?)(?![\w-])")
-_UNITS = frozenset("km km2 km² m m2 m² kg mi ft sq acres mm cm hectares mph ha".split())
-_BEFORE = re.compile(r"[\w.'’-]+")
+_NOUN = re.compile(r" [a-z]")
+_UNIT = re.compile(
+    r" (km[2²3³]?|m[2²3³]?|kg|mi|ft|mm|cm|mph|ha|(?:sq|square) (?:mi|km|ft|m|miles|kilometers|meters|feet))(?![\w-])"
+)
+_PLURAL_NOUN = r"(?:people|men|women|children|fish|feet|members|species|[a-z]{3,}(?<![su])s)"
+_COUNTED = re.compile(rf" ((?:[a-z]+(?:-[a-z]+)? ){{0,2}}?{_PLURAL_NOUN})(?![\w-])")
+_FOLLOWING = re.compile(r" ([a-z]+)")
+_UNCOUNTED = frozenset("number no first last top to between and or".split())
+_BEFORE = re.compile(r"[\w.'\u2019-]+")
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ def asking_for(sentence: str, span: Span) -> Asking | None:
     """The question words for ``span``, or ``None`` where nothing tells what it is."""
     found = [(m.start(), m.group()) for m in _BEFORE.finditer(sentence, max(0, span.start - 40), span.start)]
     before = [item for item in found if item[0] > 0 or span.start <= 40 or sentence[item[0] - 1] == " "][-4:]
-    if before and sentence[before[-1][0] + len(before[-1][1]) : span.start].strip(" \"'“‘«") != "":
+    if before and sentence[before[-1][0] + len(before[-1][1]) : span.start].strip(" \"'“\u2018«") != "":
         before = []  # a comma or a bracket between
     if span.kind in ("date", "year"):
         return _for_time(span, before)
@@ -84,7 +91,7 @@ def _for_time(span: Span, before: _Before) -> Asking | None:
     if last not in PREPOSITIONS or last in ("than", "about", "near"):
         return None
     start = before[-1][0]
-    if _last(before, 2) in ("early", "late", "between") or last in ("from", "between") or "–" in span.text:
+    if _last(before, 2) in ("early", "late", "between") or last in ("from", "between") or "\u2013" in span.text:
         return None
     if span.kind == "year":
         return _behind(last, start, span.end, "which year")
@@ -104,21 +111,17 @@ def _for_age(span: Span, before: _Before) -> Asking | None:
 def _for_amount(sentence: str, span: Span, before: _Before) -> Asking | None:
     last = _last(before)
     words, end = _amount_words(sentence, span)
-    if (
-        not words
-        or last in DETERMINERS
-        or last in ("number", "no", "first", "last", "top", "to", "between", "and", "or")
-    ):
+    if not words or last in DETERMINERS or last in _UNCOUNTED:
         return None
     if before and before[-1][1][0].isupper() and last not in FUNCTION_WORDS:
         return None  # "Apollo 11", "Chapter 5"
     if last in PREPOSITIONS - APPROXIMATE:
         return Asking(before[-1][0], end, words, last, False)
-    if last in APPROXIMATE:
-        behind = _last(before, 2)
-        inner = behind in PREPOSITIONS or behind in DETERMINERS
-        return None if behind in DETERMINERS else Asking(before[-1][0], end, f"{last} {words}", fronted=not inner)
-    return Asking(span.start, end, words)
+    if last not in APPROXIMATE:
+        return Asking(span.start, end, words, fronted=not sentence.startswith((" later", " earlier", " ago"), end))
+    if _last(before, 2) in DETERMINERS:
+        return None
+    return Asking(before[-1][0], end, f"{last} {words}", fronted=_last(before, 2) not in PREPOSITIONS)
 
 
 def _amount_words(sentence: str, span: Span) -> tuple[str, int]:
@@ -127,15 +130,10 @@ def _amount_words(sentence: str, span: Span) -> tuple[str, int]:
     if span.kind == "money":
         follows = sentence[span.end : span.end + 2]
         return ("how much money", span.end) if not follows.strip().isalpha() or follows[0] != " " else ("", 0)
-    match = _NOUN.match(sentence, span.end)
-    if match:
-        *adjectives, noun = match.group(1).split()
-        counted = noun in PLURALS or noun in _UNITS or (noun.endswith("s") and len(noun) > 3)
-        if counted and not FUNCTION_WORDS.intersection((noun, *adjectives)) and not noun.endswith(("ss", "us")):
+    if _NOUN.match(sentence, span.end):
+        match = _UNIT.match(sentence, span.end) or _COUNTED.match(sentence, span.end)
+        if match and FUNCTION_WORDS.isdisjoint(match.group(1).split()):
             return f"how many {match.group(1)}", match.end()
-        longer = re.compile(r" ((?:[a-z]+(?:-[a-z]+)? ){1,2}[a-z]+s)(?![\w-])").match(sentence, span.end)
-        if longer and not FUNCTION_WORDS.intersection(longer.group(1).split()) and not longer.group(1).endswith("ss"):
-            return f"how many {longer.group(1)}", longer.end()
         return "", 0
     closed = span.end >= len(sentence) or sentence[span.end] in ".,;"
     return ("what number", span.end) if closed else ("", 0)
@@ -146,14 +144,16 @@ def _for_name(sentence: str, span: Span, before: _Before) -> Asking | None:
         return None
     quoted = span.kind == "quote"
     start, end = (span.start - 1, span.end + 1) if quoted else (span.start, span.end)
-    if sentence.startswith(("'s ", "’s "), end):
+    if sentence.startswith(OWNERS, end):
         return _for_owner(sentence, span)
     last = _last(before)
+    if _modifies(sentence, end) or last.isdigit():
+        return None
     if last in _NAMING:
         return Asking(start, end, "what", moves=True)
-    if last.endswith(("'s", "’s", "s'")):
+    if last.endswith(OWNERS_OF_MANY):
         return None
-    if role(last) and span.sort != "place" and span.members == 1:
+    if (role(last) or role(last.removesuffix("s"))) and span.sort != "place" and (span.members > 1) == (not role(last)):
         return _for_apposition(before, end)
     if last == "of" and role(_last(before, 2)) == "thing" and _last(before, 3) == "the" and not quoted:
         return _with_preposition(before[:-3], before[-3][0], end, f"which {_last(before, 2)}")
@@ -165,16 +165,26 @@ def _for_name(sentence: str, span: Span, before: _Before) -> Asking | None:
         return None
     words = _sorted_words(span)
     if not words:
-        return Asking(before[-1][0], end, "whom", "by", moves=True) if last == "by" else None
+        moves = active_past(_last(before, 2)) != ""
+        return Asking(before[-1][0], end, "whom", "by", moves=moves) if last == "by" else None
     return _with_preposition(before, start, end, words)
 
 
+def _modifies(sentence: str, end: int) -> bool:
+    """Whether a name tells something of the noun behind it, as in "the Eritrea team"."""
+    match = _FOLLOWING.match(sentence, end)
+    if not match:
+        return False
+    word = match.group(1)
+    return word not in FUNCTION_WORDS and word not in PAST and word not in PRESENT and not word.endswith(("ly", "ed"))
+
+
 def _for_apposition(before: _Before, end: int) -> Asking | None:
-    """ "The American director Ann Lee" is asked for by "which American director"."""
+    """Of "the American director Ann Lee": which American director?"""
     index = len(before) - 1
     while index > 0 and before[index - 1][1].lower() not in FUNCTION_WORDS:
         index -= 1
-    if any(word.endswith(("'s", "’s", "s'")) for _, word in before[index:]):
+    if any(word.endswith(OWNERS_OF_MANY) for _, word in before[index:]):
         return None
     words = "which " + " ".join(word for _, word in before[index:])
     opening = before[index - 1][1].lower() if index else ""
@@ -215,13 +225,6 @@ def _sorted_words(span: Span) -> str:
 def _plural(sort: str) -> str:
     if sort.endswith("s"):
         return sort
-    return (
-        sort[:-1] + "ies"
-        if sort.endswith("y") and sort[-2] not in "aeou"
-        else sort + ("es" if sort.endswith(("ch", "x")) else "s")
-    )
-
-
-def is_place_sort(sort: str) -> bool:
-    """Whether "where" asks for names of this sort."""
-    return sort in PLACE_SORTS
+    if sort.endswith("y") and sort[-2] not in "aeou":
+        return sort[:-1] + "ies"
+    return sort + ("es" if sort.endswith(("ch", "x")) else "s")

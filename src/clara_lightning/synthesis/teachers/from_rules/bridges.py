@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from clara_lightning.synthesis.teachers.from_rules.brackets import Plain
 from clara_lightning.synthesis.teachers.from_rules.fact import Fact, holds
+from clara_lightning.synthesis.teachers.from_rules.marks import STOP
 from clara_lightning.synthesis.teachers.from_rules.topic import Topic
 
 Bridge = tuple[str, Fact, int]
 """A question, the fact that it asks for, and the sentence that explains whom or what it describes."""
 
 _LONGEST_DESCRIPTION = 16
-_STOP = re.compile(r"[;:](?=\s)|,(?=\s(?!\d{4}\b))|[.!?]+[\"'”’)]*$")
 _SAYS_WHAT = re.compile(r",? (?:is|was|are|were) (?:an?|the) ")
 _OF = re.compile(r"What (?:is|was) (the [^?]{2,60}) of (.+)\?")
 _WHO = re.compile(r"Who ((?!is |was |are |were )[^?]{3,100})\?")
@@ -41,19 +41,19 @@ def bridges(sentences: list[str], facts: list[Fact], topic: Topic) -> Iterator[B
 
 
 def _definition(sentences: list[str], topic: Topic) -> str:
-    """ "The 1961 film by Ann Lee", where the first sentence says that the topic is that."""
+    """Such as "the 1961 film by Ann Lee", where the first sentence says that the topic is that."""
     first = Plain.of(sentences[0]).text if sentences else ""
     start = first.find(topic.name) + len(topic.name)
     match = _SAYS_WHAT.match(first, start) if start >= len(topic.name) else None
     if not match:
         return ""
-    stop = _STOP.search(first, match.end())
+    stop = STOP.search(first, match.end())
     words = first[match.end() : stop.start() if stop else len(first)].split()
     return f"the {' '.join(words)}" if 2 < len(words) <= _LONGEST_DESCRIPTION else ""
 
 
 def _by_facts(facts: list[Fact], topic: Topic) -> Iterator[tuple[str, Fact]]:
-    """ "The country whose capital is Nairobi"."""
+    """Such as "the country whose capital is Nairobi"."""
     sort = "person" if topic.person else topic.sort or "one"
     for fact in facts:
         if fact.span.kind != "value" or "," in fact.answer:
@@ -91,7 +91,7 @@ def _replaced(question: str, topic: Topic, described: str) -> str:
 
 
 def _about_names(facts: list[Fact]) -> Iterator[Bridge]:
-    """ "When was Nairobi founded?" gives "When was the capital of Kenya founded?"."""
+    """Instead of "when was Nairobi founded?": when was the capital of Kenya founded?"""
     named = [fact for fact in facts if fact.answer[0].isupper() and fact.span.kind in ("name", "value")]
     for first in named[:_MOST_NAMED]:
         described = _description(first)

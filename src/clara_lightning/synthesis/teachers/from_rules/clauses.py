@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from clara_lightning.synthesis.teachers.from_rules.marks import OWNERS_OF_MANY, STOP
 from clara_lightning.synthesis.teachers.from_rules.spans import Token
 from clara_lightning.synthesis.teachers.from_rules.topic import Topic
 from clara_lightning.synthesis.teachers.from_rules.verbs import PAST, PLURAL, PRESENT
 from clara_lightning.synthesis.teachers.from_rules.words import (
     AUXILIARIES,
-    BE,
     BACK_REFERENCES,
+    BE,
     DETERMINERS,
     MONTHS,
     POSSESSIVES,
@@ -32,15 +33,20 @@ _PARTICIPLE_BEFORE = (
 )
 _NEW_CLAUSE = _NO_SUBJECT | frozenset("and but or what how as than to so".split())
 _ADVERBS = frozenset("also often then later still always never usually".split())
+_NAMING = ("called", "named", "titled", "dubbed")
+_INNER_GAPS = (" ", ". ", "' ", "\u2019 ", '" ', " & ", " / ")
 _LONGEST_SUBJECT = 10
 _LONGEST_LEAD = 9
 BOUNDARY = re.compile(
-    r"[;:](?=\s)|,(?=\s(?!\d{4}\b))| [–—-]+ "
-    r"| (?:which|who|whose|while|because|although|though|but|whereas|until|when|where|after|before|if|so that)\b"
+    STOP.pattern
+    + r"| (?:which|who|whose|while|because|although|though|but|whereas|until|when|where|after|before|if|so that)\b"
     r"| and (?:is|was|has|had|are|were|he|she|it|they|the|its|his|her|in|then|later|also)\b"
-    r"|[.!?]+[\"'”’)]*$"
 )
 """Where a clause may be cut without loss of its sense."""
+
+
+_Verb = tuple[int, int, str, str]
+"""Index of the verb, end of the subject, base form and helper."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,11 @@ class Clause:
     known: bool
     lead: str
 
+    def opened(self, question: str) -> str:
+        """``question`` with what stands before the subject in front of it, and with a capital."""
+        whole = f"{self.lead}, {question}" if self.lead else question
+        return whole[0].upper() + whole[1:]
+
 
 def parse_clause(
     sentence: str, tokens: list[Token], *, names: frozenset[int], referent: str, topic: Topic
@@ -95,7 +106,9 @@ def parse_clause(
     index, subject_end, base, helper = found
     verb_start, verb_end, verb = tokens[index]
     start, _, opening = tokens[first] if lead_end else tokens[0]
-    if opening in ("I", "We", "You", "My", "Our") or (opening.endswith("ing") and start not in names and not named):
+    if opening in ("I", "We", "You", "My", "Our") or (
+        opening.endswith(("ing", "ly")) and start not in names and not named
+    ):
         return None
     subject, known = _named(sentence[start:subject_end], referent, topic)
     if not subject:
@@ -124,37 +137,34 @@ def _lead(sentence: str, tokens: list[Token]) -> tuple[int, int]:
     return 0, 0
 
 
-def _verb(sentence: str, tokens: list[Token], first: int) -> tuple[int, int, str, str] | None:
-    """Index of the verb, end of the subject, base form and helper."""
-    subject_end = 0
+def _verb(sentence: str, tokens: list[Token], first: int) -> _Verb | None:
+    """The verb of the subject that begins at ``first``."""
     for index in range(first + 1, min(len(tokens), first + _LONGEST_SUBJECT)):
         start, _, word = tokens[index]
         gap = sentence[tokens[index - 1][1] : start]
-        if gap not in (" ", ". ", "' ", "’ ", '" ', " & ", " / "):
-            if "," not in gap or subject_end:
-                return None
-            if gap == ", " and word in BE:
-                return index, tokens[index - 1][1], "", word
-            behind = _behind_apposition(sentence, tokens, index)
-            if behind is None:
-                return None
-            subject_end = tokens[index - 1][1]
-            base, helper = _finite(tokens, behind)
-            return (behind, subject_end, base, helper) if helper else None
+        if gap not in _INNER_GAPS:
+            return _verb_behind_comma(sentence, tokens, index) if "," in gap else None
         if word in _NO_SUBJECT:
             return None
-        base, helper = _finite(tokens, index)
-        if not helper:
-            continue
-        if helper == "did" and _goes_on(sentence, tokens, index):
+        base, helper = _finite(sentence, tokens, index)
+        if not helper or (helper == "did" and _goes_on(sentence, tokens, index)):
             continue
         adverb = tokens[index - 1][2]
-        if index > first + 1 and base and (adverb.endswith("ly") or adverb in _ADVERBS):
-            if tokens[index - 2][2].lower() in _PARTICIPLE_BEFORE:
-                continue
+        if index == first + 1 or not base or not (adverb.endswith("ly") or adverb in _ADVERBS):
+            return index, tokens[index - 1][1], base, helper
+        if tokens[index - 2][2].lower() not in _PARTICIPLE_BEFORE:
             return index, tokens[index - 2][1], f"{adverb} {base}", helper
-        return index, tokens[index - 1][1], base, helper
     return None
+
+
+def _verb_behind_comma(sentence: str, tokens: list[Token], index: int) -> _Verb | None:
+    """The verb where a comma parts the subject from the word at ``index``: "KK, is ...", "Kim, a poet, was ..."."""
+    subject_end, word = tokens[index - 1][1], tokens[index][2]
+    if word in BE:
+        return index, subject_end, "", word
+    behind = _behind_apposition(sentence, tokens, index)
+    base, helper = _finite(sentence, tokens, behind) if behind else ("", "")
+    return (behind, subject_end, base, helper) if behind and helper else None
 
 
 def _goes_on(sentence: str, tokens: list[Token], index: int) -> bool:
@@ -177,7 +187,7 @@ def _behind_apposition(sentence: str, tokens: list[Token], index: int) -> int | 
     return None
 
 
-def _finite(tokens: list[Token], index: int) -> tuple[str, str]:
+def _finite(sentence: str, tokens: list[Token], index: int) -> tuple[str, str]:
     """Base form and helper of the word at ``index``; both empty where it is no finite verb."""
     word, before = tokens[index][2], tokens[index - 1][2]
     after = tokens[index + 1][2] if index + 1 < len(tokens) else ""
@@ -186,9 +196,10 @@ def _finite(tokens: list[Token], index: int) -> tuple[str, str]:
         if word in ("has", "have", "had") and not participle:
             return "have", {"has": "does", "have": "do", "had": "did"}[word]
         return "", word
+    quoted = sentence[tokens[index][1] + 1 : tokens[index][1] + 2] in ('"', "“")
     if before.lower() in _PARTICIPLE_BEFORE or word[0].isupper():
         return "", ""
-    if word in PAST and after not in ("by", "and", "or"):
+    if word in PAST and after not in ("by", "and", "or") and not (word in _NAMING and quoted):
         return PAST[word], "did"
     if word in PRESENT:
         return PRESENT[word], "does"
@@ -218,7 +229,7 @@ def _named(subject: str, referent: str, topic: Topic) -> tuple[str, bool]:
 def _as_inside(subject: str) -> str:
     """A subject that is no name, as it is written inside a sentence."""
     first = subject.split(" ", 1)[0]
-    proper = any(letter.isupper() for letter in first[1:]) or first.endswith(("'s", "’s", "s'"))
+    proper = any(letter.isupper() for letter in first[1:]) or first.endswith(OWNERS_OF_MANY)
     proper = proper or any(word[0].isupper() for word in subject.split()[1:])
     return subject if proper else subject[0].lower() + subject[1:]
 

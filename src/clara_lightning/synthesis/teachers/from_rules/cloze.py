@@ -8,6 +8,7 @@ from clara_lightning.synthesis.teachers.from_rules.text import Writing
 from clara_lightning.synthesis.teachers.from_rules.topic import Topic
 
 GAP = "___"
+_END_MARKS = ".!?,;:。\uff01\uff1f।؟\u06d4"
 _LEFT_WORDS = 10
 _RIGHT_WORDS = 8
 _FEWEST = 4
@@ -38,18 +39,16 @@ def clozes(sentence: str, span: Span, *, topic: Topic, writing: Writing) -> list
         topic: named where it is known and does not stand in the part of the sentence that is shown.
         writing: of the document. Only with Latin letters there are English words around the gap.
     """
-    if writing == "unspaced":
-        return [f"{_characters_around(sentence, span)}?"]
-    around = _words_around(sentence, span)
+    around = (_characters_around if writing == "unspaced" else _words_around)(sentence, span)
     named = topic.name if topic.name and topic.name not in around else ""
-    if writing == "spaced":
+    if writing in ("spaced", "unspaced"):
         return [f"{named}: {around}?" if named else f"{around}?", f"{around} ?"]
     gap = f"“{around}”" if '"' in around else f'"{around}"'
     what = _what(span)
     wordings = _NAMED_WORDINGS if named else _WORDINGS
     first = pick(wordings, sentence, span.text, str(span.start))
-    ordered = [first, *(wording for wording in wordings if wording != first)]
-    return [wording.format(what=what, gap=gap, topic=named) for wording in ordered]
+    second = wordings[wordings.index(first) - 1]
+    return [wording.format(what=what, gap=gap, topic=named) for wording in (first, second)]
 
 
 def _what(span: Span) -> str:
@@ -71,7 +70,7 @@ def _words_around(sentence: str, span: Span) -> str:
     shown_before = _tail(before, cut=span.start > 200)
     shown_after = _head(after, fewest=max(_FEWEST - 2 if glued_right else _FEWEST, 7 - len(shown_before)))
     middle = f"{glued_left}{GAP}{glued_right}"
-    text = " ".join([*shown_before, middle, *shown_after]).rstrip(".。!?,;:")
+    text = " ".join([*shown_before, middle, *shown_after]).rstrip(_END_MARKS)
     return f"... {text}" if len(shown_before) < len(before) or span.start > 200 else text
 
 
@@ -96,9 +95,9 @@ def _head(words: list[str], *, fewest: int) -> list[str]:
 def _characters_around(sentence: str, span: Span) -> str:
     left = sentence[max(0, span.start - _CHARACTERS) : span.start]
     right = sentence[span.end : span.end + _CHARACTERS]
-    for mark in "，、；：,;:":
+    for mark in "\uff0c、\uff1b\uff1a,;:":
         head, found, tail = left.rpartition(mark)
         left = tail if found and len(tail) >= _FEWEST and len(head) > 0 else left
         head, found, _ = right.partition(mark)
         right = head if found and len(head) >= _FEWEST else right
-    return f"{left}{GAP}{right.rstrip('。！？.!?')}"
+    return f"{left}{GAP}{right.rstrip(_END_MARKS)}".strip()

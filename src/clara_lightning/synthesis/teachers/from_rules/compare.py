@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from clara_lightning.synthesis.teachers.from_rules.marks import UNSPACED
 from clara_lightning.synthesis.teachers.from_rules.text import READ
 from clara_lightning.synthesis.teachers.from_rules.words import FUNCTION_WORDS
 
 _TOLD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
 _SHORTEST = 3
 _MOST = 20
 
@@ -33,7 +31,7 @@ def _words(text: str) -> Counter[str]:
     counts: Counter[str] = Counter()
     # Twice the length of a text that the rules read: a longer paraphrase is none.
     for word in _TOLD.findall(text[: 2 * READ]):
-        if word.isascii() or not _UNSPACED.search(word):
+        if word.isascii() or not UNSPACED.search(word):
             lower = word.casefold()
             telling = len(word) >= _SHORTEST or word[0].isdigit() or word.isupper()
             if telling and lower not in FUNCTION_WORDS:

@@ -15,7 +15,7 @@ from clara_lightning.synthesis.teachers.from_rules.topic import Topic
 
 _MOST = 5
 _FEWEST = 2
-_WORDS_A_QUESTION = 25
+_WORDS_A_QUESTION = 20
 _PAIRS = 40
 """Pairs of facts that are looked at for each type: their number grows with the square of the facts."""
 _LONGEST = 400

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from clara_lightning.synthesis.teachers.from_rules.brackets import without_notes
 from clara_lightning.synthesis.teachers.from_rules.fact import Fact, holds
-from clara_lightning.synthesis.teachers.from_rules.names import Lexicon
+from clara_lightning.synthesis.teachers.from_rules.lexicon import Lexicon
 from clara_lightning.synthesis.teachers.from_rules.reading import Reader
 from clara_lightning.synthesis.teachers.from_rules.spans import tokens_of
 from clara_lightning.synthesis.teachers.from_rules.text import Writing
@@ -29,9 +29,13 @@ def find_facts(sentences: list[str], *, title: str, topic: Topic, writing: Writi
     words = [tokens_of(sentence) for sentence in cleaned]
     reader = Reader(topic=topic, writing=writing, lexicon=Lexicon.of(words, title))
     taken: set[str] = set()
+    told: set[str] = set()
     facts: list[Fact] = []
     for index, (sentence, tokens) in enumerate(zip(cleaned, words, strict=True)):
         size = len(sentence) / _CHARACTERS_A_FACT if writing == "unspaced" else len(tokens) / _WORDS_A_FACT
+        if sentence in told:
+            continue
+        told.add(sentence)
         candidates = reader.read(index, sentence, tokens)
         found = _chosen(candidates, many=max(1, round(size)), original=sentences[index], taken=taken)
         facts += sorted(found, key=lambda fact: fact.span.start)

@@ -13,7 +13,7 @@ from clara_lightning.synthesis.teachers.from_rules.topic import Topic, topic_of
 from clara_lightning.synthesis.teachers.from_rules.words import CONNECTIVES, POSSESSIVES, PRONOUNS
 
 _BLOCK_MARKUP = re.compile(r"```|~~~|^[ \t]{0,20}(?:\||\{\|)|<[a-zA-Z!/]", re.MULTILINE)
-_CLOSED = re.compile(r"[.!?…:;。！？।][\"'”’»)\]」』]{0,3}$")
+_CLOSED = re.compile(r"[.!?…:;。\uff01\uff1f।][\"'”\u2019»)\]」』]{0,3}$")
 _DIGITS = re.compile(r"\d+")
 # "As", "since" or "for" begin sentences that stand alone.
 _LEANING = CONNECTIVES - frozenset(
@@ -97,7 +97,7 @@ def _joined(sentences: list[str]) -> str:
     text = ""
     for sentence in sentences:
         if text:
-            text += ("" if text[-1] in "。！？」』" else " ") if _CLOSED.search(text[-4:]) else "\n"
+            text += ("" if text[-1] in "。\uff01\uff1f」』" else " ") if _CLOSED.search(text[-4:]) else "\n"
         text += sentence
     return text
 

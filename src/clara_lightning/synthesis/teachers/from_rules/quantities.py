@@ -16,7 +16,7 @@ _SCALES = {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "tri
 def date_of(text: str) -> tuple[int, int, int] | None:
     """Year, month and day of a date, 0 for what it does not say; ``None`` without one year."""
     years = _YEAR.findall(text)
-    if len(years) != 1 or "BC" in text or "–" in text:
+    if len(years) != 1 or "BC" in text or "\u2013" in text:
         return None
     month = next((number for number, name in enumerate(MONTHS, start=1) if name in text), 0)
     day = re.search(r"\b\d{1,2}\b", text)

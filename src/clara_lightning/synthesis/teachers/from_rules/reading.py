@@ -9,7 +9,9 @@ from clara_lightning.synthesis.teachers.from_rules.brackets import Plain
 from clara_lightning.synthesis.teachers.from_rules.clauses import Clause, parse_clause
 from clara_lightning.synthesis.teachers.from_rules.cloze import clozes
 from clara_lightning.synthesis.teachers.from_rules.fact import Fact
-from clara_lightning.synthesis.teachers.from_rules.names import Lexicon, name_spans, rare_words
+from clara_lightning.synthesis.teachers.from_rules.lexicon import Lexicon, rare_words
+from clara_lightning.synthesis.teachers.from_rules.listed_names import join_names
+from clara_lightning.synthesis.teachers.from_rules.names import name_spans
 from clara_lightning.synthesis.teachers.from_rules.natural import ask
 from clara_lightning.synthesis.teachers.from_rules.patterns import ask_lives, ask_patterns
 from clara_lightning.synthesis.teachers.from_rules.spans import Span, Token, numeric_spans, quote_spans, tokens_of
@@ -26,6 +28,10 @@ _NUMERIC_WEIGHT = 4
 _NATURAL_WEIGHT = 3
 _REPEATED_WEIGHT = -3
 _SHORT = 6
+_SHORTEST_LEFT = 4
+"""Letters of a word that is asked for where a sentence has nothing better."""
+_LONGEST_READ = 1_500
+"""Characters; what is longer is no sentence, and each of its spans would be sought through all of it."""
 
 
 class Reader:
@@ -48,23 +54,33 @@ class Reader:
         """
         if self._writing == "unspaced":
             for span in unspaced_spans(sentence):
-                yield self._gapped(index, sentence, span)
+                yield self._fact(index, sentence, span, "", self._weight(span, ""))
             return
         spans = self._spans(sentence, tokens)
-        facts = self._natural(index, sentence, tokens, spans) if self._writing == "english" else []
-        settled = {(fact.span.start, fact.span.end) for fact in facts}
-        left = [span for span in spans if (span.start, span.end) not in settled and not self._is_told(span)]
-        facts += [self._gapped(index, sentence, span) for span in left]
+        ordinary = self._writing == "english" and len(sentence) <= _LONGEST_READ
+        asked = self._natural(index, sentence, tokens, spans) if ordinary else {}
+        settled = {(span.start, span.end) for span in asked}
+        left = (span for span in spans if (span.start, span.end) not in settled and not self._is_told(span))
+        found = asked | dict.fromkeys(left, "")
+        ranked = sorted(found.items(), key=lambda item: (-self._weight(*item), item[0].start))
+        weights = [self._weight(*item) for item in ranked]
         self._seen.update(span.text for span in spans)
-        yield from sorted(facts, key=lambda fact: (-fact.weight, fact.span.start))
-        for span in rare_words(sentence, tokens, self._lexicon):
-            yield self._gapped(index, sentence, span)
+        for (span, question), weight in zip(ranked, weights, strict=True):
+            yield self._fact(index, sentence, span, question, weight)
+        rare = rare_words(sentence, tokens, self._lexicon)
+        if not ranked and not rare:
+            rare = rare_words(sentence, tokens, self._lexicon, shortest=_SHORTEST_LEFT)
+        for span in rare:
+            yield self._fact(index, sentence, span, "", 0)
 
     def _spans(self, sentence: str, tokens: list[Token]) -> list[Span]:
         """Numbers, quotations and names that do not overlap, in order."""
-        spans = numeric_spans(sentence, tokens)
-        for span in [*quote_spans(sentence), *name_spans(sentence, tokens, self._lexicon)]:
-            if not any(span.start < other.end and other.start < span.end for other in spans):
+        names = join_names(sentence, name_spans(sentence, tokens, self._lexicon))
+        occupied = bytearray(len(sentence))
+        spans = []
+        for span in [*numeric_spans(sentence, tokens), *quote_spans(sentence), *names]:
+            if not any(occupied[span.start : span.end]):
+                occupied[span.start : span.end] = b"\1" * (span.end - span.start)
                 spans.append(span)
         return sorted(spans, key=lambda span: span.start)
 
@@ -73,20 +89,22 @@ class Reader:
         topic = self._topic.name
         return span.kind == "name" and bool(topic) and (span.text in topic or topic in span.text)
 
-    def _gapped(self, index: int, sentence: str, span: Span) -> Fact:
-        questions = clozes(sentence, span, topic=self._topic, writing=self._writing)
-        return Fact(index, span, tuple(questions), natural=False, weight=self._weight(span))
+    def _fact(self, index: int, sentence: str, span: Span, question: str, weight: int) -> Fact:
+        gapped = clozes(sentence, span, topic=self._topic, writing=self._writing)
+        questions = (question, *gapped) if question else tuple(gapped)
+        return Fact(index, span, questions, natural=bool(question), weight=weight)
 
-    def _weight(self, span: Span) -> int:
-        weight = _WEIGHTS.get(span.kind, _NUMERIC_WEIGHT)
+    def _weight(self, span: Span, question: str) -> int:
+        weight = _WEIGHTS.get(span.kind, _NUMERIC_WEIGHT) + (_NATURAL_WEIGHT if question else 0)
         return weight + (_REPEATED_WEIGHT if span.text in self._seen else 0)
 
-    def _natural(self, index: int, sentence: str, tokens: list[Token], spans: list[Span]) -> list[Fact]:
+    def _natural(self, index: int, sentence: str, tokens: list[Token], spans: list[Span]) -> dict[Span, str]:
+        """Spans that an ordinary question is found for, with it."""
         plain = Plain.of(sentence)
         if plain.removed:
             tokens = tokens_of(plain.text)
         if not tokens:
-            return []
+            return {}
         referent = self._stands_for(tokens[0][2])
         inner = [shifted for span in spans if (shifted := plain.inward(span))]
         starts = frozenset(span.start for span in inner if span.kind == "name")
@@ -95,17 +113,16 @@ class Reader:
         asked = [(plain.outward(span), q) for span, q in ask_patterns(plain.text, clause, inner, self._topic)]
         if index == 0:
             asked += ask_lives(sentence, spans, self._topic)
-        asked += [(plain.outward(span), ask(plain.text, span, clause)) for span in inner]
+        asked += [(plain.outward(span), ask(plain.text, span, clause, people=self._topic.people)) for span in inner]
         self._referent = self._next_referent(plain.text, tokens[0][2].lower(), clause)
-        facts: dict[tuple[int, int], Fact] = {}
+        proper = clause.subject[0].isupper() if clause else 0 in starts
+        found: dict[tuple[int, int], tuple[Span, str]] = {}
         for span, question in asked:
-            proper = clause.subject[0].isupper() if clause else 0 in starts
-            placed = " ".join(self._placed(question, clause, proper=proper).split()) if question else ""
-            if placed and (span.start, span.end) not in facts:
-                questions = (placed, *clozes(sentence, span, topic=self._topic, writing="english"))
-                weight = self._weight(span) + _NATURAL_WEIGHT
-                facts[span.start, span.end] = Fact(index, span, questions, natural=True, weight=weight)
-        return list(facts.values())
+            whole = sentence[span.start : span.end] == span.text  # no bracket was inside
+            placed = " ".join(self._placed(question, clause, proper=proper).split()) if question and whole else ""
+            if placed:
+                found.setdefault((span.start, span.end), (span, placed))
+        return dict(found.values())
 
     def _stands_for(self, first: str) -> str:
         """What a pronoun at the beginning of a sentence stands for."""
@@ -125,7 +142,10 @@ class Reader:
             return topic.in_text
         if first in PRONOUNS or first in POSSESSIVES or first in ("the", "in", "this") or _OWN.search(sentence):
             return self._referent
-        if clause and not clause.lead and clause.subject[:1].isupper() and len(clause.subject.split()) < 5:
+        named = clause is not None and clause.subject[:1].isupper()
+        if topic.name and topic.name in sentence and not named:
+            return topic.in_text
+        if clause and named and not clause.lead and len(clause.subject.split()) < 5:
             return clause.subject
         return ""
 

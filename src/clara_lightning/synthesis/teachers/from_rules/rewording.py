@@ -17,9 +17,10 @@ _LED = re.compile(
 )
 _DATED = re.compile(rf"({_PLAIN}{{12,200}}) (in|on|since|during|until) ({_TIME})([.!?])")
 _NAMED_LAST = re.compile(
-    rf"((?:The|Its|His|Her|Their) {_PLAIN}{{3,60}}?) (is|was|are|were) ((?:[A-Z][\w'’.-]*|an? [\w -]{{3,40}}|the [\w -]{{3,40}}))([.!?])"
+    rf"((?:The|Its|His|Her|Their) {_PLAIN}{{3,60}}?) (is|was|are|were)"
+    r" ((?:[A-Z][\w'\u2019.-]*|an? [\w -]{3,40}|the [\w -]{3,40}))([.!?])"
 )
-_NAMED_FIRST = re.compile(rf"((?:[A-Z][\w'’-]+ ?){{1,4}}) (is|was) (the {_PLAIN}{{3,80}})([.!?])")
+_NAMED_FIRST = re.compile(rf"((?:[A-Z][\w'\u2019-]+ ?){{1,4}}) (is|was) (the {_PLAIN}{{3,80}})([.!?])")
 _CONTRASTED = re.compile(rf"({_PLAIN}+), (while|whereas) ({_PLAIN}+)([.!?])")
 _REASONED = re.compile(rf"({_PLAIN}+),? (although|because) ({_PLAIN}+)([.!?])")
 _HALVES = re.compile(r"([^;:()\"“”\[\]]{15,}); ([^;:()\"“”\[\]]{15,})([.!?])")

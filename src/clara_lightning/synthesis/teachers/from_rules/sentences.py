@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 
-_END = re.compile(r"[.!?…](?=[\"'”’»)\]]{0,3}(?:\s|\[|\Z))|(?<=[a-z]{3})\.(?=[A-Z][a-z])|[。！？｡।॥؟۔።]|\n")
-_CLOSERS = "\"'”’»)]」』）】"
+_END = re.compile(
+    r"[.!?…](?=[\"'”\u2019»)\]]{0,3}(?:\s|\[|\Z))"
+    r"|(?<=[a-z]{3})\.(?=[A-Z][a-z])"
+    r"|[。\uff01\uff1f｡।॥؟\u06d4።]|\n"
+)
+_CLOSERS = "\"'”\u2019»)]」』\uff09】"
 # After these a sentence goes on, whatever follows.
 _TITLES = frozenset("dr mr mrs ms prof st mt gen col capt lt sgt rev hon sen rep gov pres no nos vol pp fig vs".split())
 # After these it ends only where the next word is one that sentences begin with.
 _ABBREVIATIONS = _TITLES | frozenset(
-    """jr sr etc cf ca approx op ed eds inc ltd co corp bros dept univ ave est jan feb mar apr jun jul aug sep sept oct
-    nov dec al ft lb oz mi bzw usw nr д г гг т стр""".split()
+    """jr sr etc cf ca approx op ed eds inc ltd co corp bros dept univ ave est jan feb mar apr jun jul aug sep sept
+    oct nov dec mio mrd al ft lb oz mi bzw usw nr д \u0433 \u0433\u0433 т стр""".split()
 )
 _OPENERS = frozenset(
-    """The It He She They In This These That There His Her Its Their A An At On As For But And However After Before While
-    When Since During Although We You I If By From Some Many Most All One Two Other Another Der Die Das Er Sie Es
-    Il La Le El Les Los Las""".split()
+    """The It He She They In This These That There His Her Its Their A An At On As For But And However After Before
+    While When Since During Although We You I If By From Some Many Most All One Two Other Another Der Die Das Er Sie
+    Es Il La Le El Les Los Las""".split()
 )
 _DOTTED = re.compile(r"(?:\w\.){1,6}\w{1,3}")
 """What stands before the last point of "U.S.", "e.g." or "Ph.D."."""
@@ -58,7 +62,7 @@ def _ends(text: str, start: int, position: int) -> bool:
     following = text[position + 1 : position + 40].lstrip(_CLOSERS).split(None, 1)
     if not following:
         return True
-    word = following[0].strip("\"'“‘(«[")
+    word = following[0].strip("\"'“\u2018(«[")
     if word[:1].islower():
         return False
     return mark != "." or _point_ends(text, start, position, word)
@@ -66,7 +70,7 @@ def _ends(text: str, start: int, position: int) -> bool:
 
 def _point_ends(text: str, start: int, position: int, following: str) -> bool:
     before = text[max(start, position - 20) : position].split()
-    last = before[-1].lstrip("\"'“‘([«") if before else ""
+    last = before[-1].lstrip("\"'“\u2018([«") if before else ""
     if last.isdigit() and len(before) == 1 and position - start < 6:
         return False  # "1. The first item"
     if last.lower() in _TITLES:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
-from clara_lightning.synthesis.teachers.from_rules.words import CALENDAR, MONTHS, PLURALS, SPELLED_NUMBERS
+from clara_lightning.synthesis.teachers.from_rules.marks import MARKS
+from clara_lightning.synthesis.teachers.from_rules.words import MONTHS, PLURALS, SPELLED_NUMBERS
 
 Kind = Literal[
     "date",
@@ -48,28 +50,31 @@ class Span:
     members: int = 1
 
 
-# Vowel signs of Indic and South-East Asian scripts, and the vowel points of Hebrew and Arabic, belong to their words.
-_MARKS = "\u0300-\u036f\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0900-\u0963\u0966-\u0dff\u0e00-\u0eff\u1000-\u1049\u200c\u200d"
-_TOKEN = re.compile(rf"[\w{_MARKS}]+(?:[-–'’.&/][\w{_MARKS}]+)*")
+_TOKEN = re.compile(rf"[\w{MARKS}]+(?:[-\u2013'\u2019.&/][\w{MARKS}]+)*")
 _MONTH = "(?:" + "|".join(MONTHS) + ")"
+_DAY = r"\d{1,2}(?:st|nd|rd|th)?"
 _NUMBER = r"\d(?:[\d.,]*\d)?"
-_SCALE = r"(?: (?:hundred|thousand|million|billion|trillion)\b)?"
+_SCALED = rf"{_NUMBER}(?: (?:hundred|thousand|million|billion|trillion)\b)?"
+_KINDS = {
+    "date": rf"(?:{_DAY} ?(?:\u2013|--?) ?)?{_DAY} {_MONTH}(?:,? \d{{4}})?"
+    rf"|{_MONTH} {_DAY}(?:,? \d{{4}})?|{_MONTH},? \d{{4}}",
+    "money": rf"(?:US|A|C|HK)?[$€£¥₹] ?{_SCALED}|{_SCALED} (?:US )?(?:dollars|euros|pounds|yen|rupees|francs|marks)\b",
+    "percent": rf"{_NUMBER}(?:[\u2013-]{_NUMBER})?(?: ?%| percent\b| per cent\b)",
+    "century": r"\d{1,2}(?:st|nd|rd|th)[ -]century",
+    "decade": r"\d{3}0s",
+    "year": r"(?:1\d|20)\d\d(?:[\u2013-](?:\d{4}|\d\d))?(?: (?:BCE?|CE|AD))?|\d{1,4} (?:BCE?|CE|AD)\b",
+    "number": rf"{_NUMBER}(?:\u2013{_NUMBER})?(?: (?:hundred|thousand|million|billion|trillion)\b)?",
+}
+# In this order: a date is no year, a sum of money no number.
 _NUMERIC = re.compile(
-    rf"""(?<![\w.,/–°′″-])(?:
-    (?P<date>(?:\d{{1,2}}[ ]?(?:–|--?)[ ]?)?\d{{1,2}}(?:st|nd|rd|th)?[ ]{_MONTH}(?:,?[ ]\d{{4}})?|{_MONTH}[ ]\d{{1,2}}(?:st|nd|rd|th)?(?:,?[ ]\d{{4}})?
-        |{_MONTH},?[ ]\d{{4}})
-    |(?P<money>(?:US|A|C|HK)?[$€£¥₹][ ]?{_NUMBER}{_SCALE.replace(" ", "[ ]")}
-        |{_NUMBER}{_SCALE.replace(" ", "[ ]")}[ ](?:US[ ])?(?:dollars|euros|pounds|yen|rupees|francs|marks)\b)
-    |(?P<percent>{_NUMBER}(?:[–-]{_NUMBER})?(?:[ ]?%|[ ]percent\b|[ ]per[ ]cent\b))
-    |(?P<century>\d{{1,2}}(?:st|nd|rd|th)[ -]century)
-    |(?P<decade>\d{{3}}0s)
-    |(?P<year>(?:1\d|20)\d\d(?:[–-](?:\d{{4}}|\d\d))?(?:[ ](?:BCE?|CE|AD))?|\d{{1,4}}[ ](?:BCE?|CE|AD)\b)
-    |(?P<number>{_NUMBER}(?:–{_NUMBER})?{_SCALE.replace(" ", "[ ]")}))(?![\w°′″-])(?![.,]\d)""",
-    re.VERBOSE,
+    r"(?<![\w.,/\u2013°\u2032″-])(?:"
+    + "|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _KINDS.items())
+    + r")(?![\w°\u2032″-])(?![.,]\d)"
 )
 _QUOTE = re.compile(r'"([^"]{2,80})"|“([^“”]{2,80})”|«([^«»]{2,80})»|„([^“”„]{2,80})[“”]')
 _TIME_BEFORE = re.compile(
-    r"(?:\b(?:in|since|until|by|from|after|before|during|early|late|mid|between|circa|year)|[(–-])\s?$", re.IGNORECASE
+    r"(?:\b(?:in|since|until|by|from|after|before|during|early|late|mid|between|circa|year)|[(\u2013-])\s?$",
+    re.IGNORECASE,
 )
 _DATED_BEFORE = re.compile(r"(?:\b(?:of|to|and|the|a|an|its|his|her|their)|,)\s?$", re.IGNORECASE)
 _MODERN = ("15", "16", "17", "18", "19", "20")
@@ -88,7 +93,7 @@ def numeric_spans(sentence: str, tokens: list[Token]) -> list[Span]:
         if kind == "year" and len(match.group()) == 4 and not _is_year(sentence, match.start(), match.end()):
             kind = "number"
         spans.append(Span(match.start(), match.end(), match.group(), kind))
-    for (start, end, word), (after, _, noun) in zip(tokens, tokens[1:], strict=False):
+    for (start, end, word), (after, _, noun) in pairwise(tokens):
         counted = noun in PLURALS or (noun.endswith("s") and noun.islower() and len(noun) > 3)
         if counted and after == end + 1 and word.lower() in SPELLED_NUMBERS:
             spans.append(Span(start, end, word, "number"))
@@ -106,11 +111,6 @@ def quote_spans(sentence: str) -> list[Span]:
         if text.strip() == text and text:
             spans.append(Span(match.start(group), match.start(group) + len(text), text, "quote"))
     return spans
-
-
-def is_calendar(word: str) -> bool:
-    """Whether ``word`` is a month or a day of the week."""
-    return word in CALENDAR
 
 
 def _is_year(sentence: str, start: int, end: int) -> bool:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
+from clara_lightning.synthesis.teachers.from_rules.marks import UNSPACED
 from clara_lightning.synthesis.teachers.from_rules.words import ENGLISH, FOREIGN
 
 Writing = Literal["english", "latin", "spaced", "unspaced"]
@@ -14,13 +15,11 @@ Writing = Literal["english", "latin", "spaced", "unspaced"]
 READ = 14_000
 """How many characters of a text are looked at: about 2,000 English words."""
 
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
 _LATIN = re.compile("[A-Za-z\u00aa-\u024f\u1e00-\u1eff]")
 _LETTER = re.compile(r"[^\W\d_]")
 _WORD = re.compile(r"[A-Za-z]+")
 _ENGLISH_SHARE = 0.12
+_FEWEST_WORDS = 20
 _MARKUP_SIGN = re.compile(r"[<\[{`|]|://|www\.|~~~")
 _MARKUP = re.compile(
     r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)|`[^`\n]{1,200}`"
@@ -44,7 +43,7 @@ def writing_of(text: str) -> Writing:
     head = text[:2_000]
     if not head.isascii():
         letters = len(_LETTER.findall(head))
-        if 3 * len(_UNSPACED.findall(head)) > letters:
+        if 3 * len(UNSPACED.findall(head)) > letters:
             return "unspaced"
         if 2 * len(_LATIN.findall(head)) < letters:
             return "spaced"
@@ -61,6 +60,8 @@ def without_markup(text: str) -> Iterator[str]:
         return
     start = 0
     for match in _MARKUP.finditer(text):
+        if match.end() <= start:
+            continue
         end = match.start()
         while end > start and not text[end - 1].isspace():
             end -= 1
@@ -80,4 +81,6 @@ def _is_english(text: str) -> bool:
     words = [word.lower() for word in _WORD.findall(text)]
     english = sum(word in ENGLISH for word in words)
     foreign = sum(word in FOREIGN for word in words)
+    if not foreign and len(words) < _FEWEST_WORDS:
+        return True  # headings and short lists have no small words at all
     return english >= _ENGLISH_SHARE * len(words) and english > 2 * foreign

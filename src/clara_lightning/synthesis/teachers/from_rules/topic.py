@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import dataclass
 
@@ -12,10 +13,12 @@ LONGEST_TITLE = 100
 _LONGEST_LINK = 6
 """Words in small letters inside a name are short; "the countryside around Bern" is none."""
 _FIRST_SUBJECT = re.compile(
-    r"[\"'“‘]?((?:The )?[^\W\d_a-z][^\s,;:.()\"“”]*(?: [^\s,;:.()\"“”]+){0,6}?)[\"'”’]?(?:,? \(|,? (?:is|was|are|were)\b"
+    r"[\"'“\u2018]?((?:The )?[^\W\d_a-z][^\s,;:.()\"“”]*(?: [^\s,;:.()\"“”]+){0,6}?)[\"'”\u2019]?"
+    r"(?:,? \(|,? (?:is|was|are|were)\b"
     r"|, (?:an?|the|also|formerly|originally|officially|sometimes|often|commonly|born|or|known)\b)"
 )
-_OPENING = re.compile(r"[A-Z][\w'’.-]+(?: [A-Z][\w'’.-]+){0,4}(?=,? [a-z])")
+_OPENING = re.compile(r"[A-Z][\w'\u2019.-]+(?: [A-Z][\w'\u2019.-]+){0,4}(?=,? [a-z])")
+_WITH_ARTICLE = (" Republic", " Islands", " Emirates", " Union", "Netherlands", "Philippines", "Maldives")
 _SMALL_WORD = re.compile(r"\b[a-z]+\b")
 _PERSONAL = re.compile(r"\b(?:[Hh]e|[Ss]he|[Hh]is|[Hh]er)\b")
 _IMPERSONAL = re.compile(r"\b(?:It|Its|They|Their)\b")
@@ -31,6 +34,7 @@ class Topic:
         person: whether it is a person.
         sort: what else it is, such as "country".
         titled: whether it is the document's title, not only the subject of its first sentence.
+        people: whether the document speaks more of "he" and "she" than of "it"; known without a topic, too.
     """
 
     name: str = ""
@@ -38,6 +42,7 @@ class Topic:
     person: bool = False
     sort: str = ""
     titled: bool = False
+    people: bool = False
 
     def is_meant_by(self, subject: str) -> bool:
         """Whether ``subject`` is the topic, its longer form, or a person's last name."""
@@ -69,17 +74,17 @@ def topic_of(title: str, text: str, first_sentence: str) -> Topic:
         text: the part of the document that is read.
         first_sentence: of ``text``.
     """
-    title = " ".join(title.replace("_", " ").split())
+    title = " ".join(html.unescape(title).replace("_", " ").split())
     name = _from_title(title, text) if 0 < len(title) <= LONGEST_TITLE else ""
     name = name or _from_sentence(first_sentence) or _from_opening(first_sentence, text)
-    if not name:
-        return Topic()
-    sort = sort_of(name.split())
     personal, impersonal = len(_PERSONAL.findall(text[:2000])), len(_IMPERSONAL.findall(text[:2000]))
+    if not name:
+        return Topic(people=personal > impersonal)
+    sort = sort_of(name.split())
     likely = sort == "person" or (not sort and personal > impersonal and text.startswith(name[:4]))
     person = likely and not name.startswith("The ") and not _is_thing(first_sentence)
     sort = "" if sort == "person" else sort
-    return Topic(name, _in_text(name, text), person, sort, bool(title))
+    return Topic(name, _in_text(name, text), person, sort, bool(title), personal > impersonal)
 
 
 def _is_thing(sentence: str) -> bool:
@@ -104,7 +109,7 @@ def _from_sentence(sentence: str) -> str:
     small = [word for word in words[1:] if word[0].islower()]
     if not large or words[0].lower() in FUNCTION_WORDS - {"the"} or any(len(word) > _LONGEST_LINK for word in small):
         return ""
-    return match.group(1).rstrip("'’”\"")
+    return match.group(1).rstrip("'\u2019”\"")
 
 
 def _from_opening(sentence: str, text: str) -> str:
@@ -119,9 +124,9 @@ def _from_opening(sentence: str, text: str) -> str:
 def _in_text(name: str, text: str) -> str:
     if name.startswith("The "):
         return "the " + name[4:]
-    bare = re.escape(name)
-    return (
-        f"the {name}"
-        if re.search(rf"\b[Tt]he {bare}\b", text) and not re.search(rf"(?<!he ){bare} (?:is|was)", text)
-        else name
-    )
+    if name.startswith("United ") or name.endswith(_WITH_ARTICLE):
+        return f"the {name}"
+    if text.startswith(name):
+        return name
+    pattern = rf"\b[Tt]he {re.escape(name)}(?=[,.;:)]| (?:\(|is\b|was\b|are\b|were\b|has\b|had\b))"
+    return f"the {name}" if re.search(pattern, text) else name

@@ -4,34 +4,29 @@ from __future__ import annotations
 
 import re
 
-from clara_lightning.synthesis.teachers.from_rules.spans import Span
+from clara_lightning.synthesis.teachers.from_rules.spans import Kind, Span
 
-_SPANS = re.compile(
+_COMMON = (
     "「(?P<quote>[^「」]{1,40})」|『(?P<title>[^『』]{1,40})』|“(?P<mark>[^“”]{1,40})”"
-    "|(?P<number>[0-9０-９](?:[0-9０-９.,，．]*[0-9０-９])?[%％年月日人個km万億兆]?)"
+    "|(?P<number>[0-9\uff10-\uff19](?:[0-9\uff10-\uff19.,\uff0c\uff0e]*[0-9\uff10-\uff19])?[%\uff05年月日人個km万億兆]?)"
     "|(?P<latin>[A-Za-z][A-Za-z0-9.&'-]*(?: [A-Za-z][A-Za-z0-9.&'-]*)*)"
     "|(?P<katakana>[\u30a1-\u30fa\u30fc\u30fb]{2,})"
-    "|(?P<kanji>[\u3400-\u4dbf\u4e00-\u9fff]{2,6})"
+)
+# Hiragana part the compounds of Japanese. In Chinese nothing does, but what follows "is" up to a mark is a value.
+_JAPANESE = re.compile(_COMMON + "|(?P<kanji>[\u3400-\u4dbf\u4e00-\u9fff]{2,6})(?![\u3400-\u9fff])")
+_OTHER = re.compile(
+    _COMMON + "|(?<=[\u662f\u4e3a\u70ba])(?P<value>[\u4e00-\u9fff]{2,10})(?=[\u3001\u3002\uff0c\uff1b\uff01])"
 )
 _HIRAGANA = re.compile("[\u3041-\u309f]")
+_KINDS: dict[str, Kind] = {"number": "number", "value": "value", "kanji": "word"}
+_ORDER: dict[Kind, int] = {"number": 0, "value": 1, "name": 2, "word": 3}
 
 
 def unspaced_spans(sentence: str) -> list[Span]:
-    """Quotations, numbers, Latin and katakana words, and, where hiragana parts them, compounds of kanji, best first."""
-    japanese = _HIRAGANA.search(sentence) is not None
+    """Numbers, values, quotations, Latin and katakana words, and compounds of kanji, best first."""
+    pattern = _JAPANESE if _HIRAGANA.search(sentence) else _OTHER
     spans = []
-    for match in _SPANS.finditer(sentence):
+    for match in pattern.finditer(sentence):
         group = match.lastgroup or ""
-        if group == "kanji" and not (japanese and _alone(sentence, match)):
-            continue
-        kind = "number" if group == "number" else "word" if group == "kanji" else "name"
-        text = match.group(group)
-        spans.append(Span(match.start(group), match.end(group), text, kind))  # type: ignore[arg-type]  # three of Kind
-    order = {"number": 0, "name": 1, "word": 2}
-    return sorted((span for span in spans if span.text.strip()), key=lambda span: (order[span.kind], span.start))
-
-
-def _alone(sentence: str, match: re.Match[str]) -> bool:
-    """Whether the compound ends where the match ends: a longer run of Chinese characters has no known words."""
-    following = sentence[match.end() : match.end() + 1]
-    return not "\u3400" <= following <= "\u9fff"
+        spans.append(Span(match.start(group), match.end(group), match.group(group), _KINDS.get(group, "name")))
+    return sorted((span for span in spans if span.text.strip()), key=lambda span: (_ORDER[span.kind], span.start))

@@ -12,8 +12,9 @@ _REGULAR = """abandon abolish absorb accept achieve acquire act adapt add addres
     deliver demand demolish demonstrate deny depart deploy derive describe design destroy determine develop devote die
     differ direct disappear discover discuss dismiss display dissolve distribute divide document dominate donate drop
     earn edit educate elect eliminate embrace emerge emigrate emphasize employ enable enact encounter encourage end
-    endorse engage enjoy enlist ensure enter establish estimate evacuate evolve examine exceed exchange execute exist expand
-    experience explain explore export expose express extend face fail feature film finance finish flee focus follow
+    endorse engage enjoy enlist ensure enter establish estimate evacuate evolve examine exceed exchange execute exist
+    expand experience explain explore export expose express extend face fail feature film finance finish flee focus
+    follow
     force form found fulfill function gain gather govern graduate grant happen head help highlight hire host identify
     illustrate imagine implement import impose improve incorporate increase indicate influence inherit initiate inspire
     install integrate introduce invade invent invest invite involve issue join jump kill label lack land last launch
@@ -46,8 +47,9 @@ _IRREGULAR = """beat/beat/beaten become/became/become begin/began/begun bring/br
 _PRESENT = """belong become begin borrow consist comprise contain cover describe derive exist follow generate host
     include involve know lie occur offer operate own possess produce provide receive refer represent require serve
     speak stretch support teach"""
-_PLURAL = """allow believe bring consider create develop differ eat enable ensure enter exceed give grow improve indicate
-    influence learn make mean need predict prefer prevent produce range reduce remain replace suggest tend think write"""
+_PLURAL = """allow believe bring consider create develop differ eat enable ensure enter exceed give grow improve
+    indicate influence learn make mean need predict prefer prevent produce range reduce remain replace suggest tend
+    think write"""
 
 
 def _past(base: str) -> str:

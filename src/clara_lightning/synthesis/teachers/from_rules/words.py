@@ -14,9 +14,9 @@ AUXILIARIES = frozenset("is was are were has had have can could will would may m
 BE = frozenset("is was are were".split())
 CONNECTIVES = frozenset(
     """accordingly additionally also although although and as because besides both but consequently conversely despite
-    either finally first for furthermore hence however if instead later likewise meanwhile moreover nevertheless next
-    nonetheless nor now once or other others overall rather second similarly since so some still subsequently such then
-    thereby therefore these third this those though thus unlike until when whereas while yet""".split()
+    either finally first for furthermore hence however if instead later likewise meanwhile moreover nevertheless
+    next nonetheless nor now once or other others overall rather second similarly since so some still subsequently
+    such then thereby therefore these third this those though thus unlike until when whereas while yet""".split()
 )
 BACK_REFERENCES = CONNECTIVES | PRONOUNS | POSSESSIVES | frozenset("the there here".split())
 APPROXIMATE = frozenset("about around approximately nearly almost over roughly some only estimated circa".split())
@@ -30,17 +30,18 @@ FUNCTION_WORDS = (
     PRONOUNS | DETERMINERS | PREPOSITIONS | AUXILIARIES | CONNECTIVES | BACK_REFERENCES | _MORE_FUNCTION_WORDS
 )
 COMMON_WORDS = FUNCTION_WORDS | frozenset(
-    """across almost although always another because become before behind better between cannot common course different
-    during either enough especially example family following general generally having herself himself important itself
-    largest little longer mainly making members mostly music nearly nothing number number often original others outside
-    particular people perhaps period person possible probably rather really recent second several should similar simply
-    single something sometimes started system taking themselves things thought through throughout together toward
-    towards usually various without within working world years around called known making others whether result results ability variety
-    centuries addition amount process instead anything everything someone before afterwards""".split()
+    """across almost although always another because become before behind better between cannot common course
+    different during either enough especially example family following general generally having herself himself
+    important itself largest little longer mainly making members mostly music nearly nothing number number often
+    original others outside particular people perhaps period person possible probably rather really recent second
+    several should similar simply single something sometimes started system taking themselves things thought through
+    throughout together toward towards usually various without within working world years around called known making
+    others whether result results ability variety centuries addition amount process instead anything everything
+    someone before afterwards""".split()
 )
 ENGLISH = frozenset(
-    """the of and to in a is was for that with by as on from it are were his her he she its which at an be has have had
-    their this these who not but also or they""".split()
+    """the of and to in a is was for that with by as on from it are were his her he she its which at an be has have
+    had their this these who not but also or they""".split()
 )
 # Small words of other languages in Latin letters which English lacks, so that their sentences are not asked about as if
 # they were English ones.
@@ -56,8 +57,8 @@ CALENDAR = frozenset(MONTHS) | frozenset(
 SPELLED_NUMBERS = {
     word: value
     for value, word in enumerate(
-        """two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
-        nineteen twenty""".split(),
+        """two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+    eighteen nineteen twenty""".split(),
         start=2,
     )
 } | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
