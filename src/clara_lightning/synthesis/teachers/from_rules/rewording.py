@@ -30,7 +30,8 @@ _MADE = re.compile(
     rf"|owned|operated|built|developed) ((?:by|in|at|on) {_PLAIN}+)([.!?])"
 )
 _BRACKETED = re.compile(r"([^()]{2,80}?) ?(\([^()]{3,120}\)),? ((?:is|was|are|were) [^();:]{8,300})([.!?])")
-_INNER = re.compile(r"\b(?:that|which|who|whose|when|where|while|to|because|and then)\b")
+_INNER = re.compile(r"\b(?:that|which|who|whose|when|where|while|because|and then)\b")
+_PURPOSE = re.compile(r"\bto\b")
 
 
 def reword(sentence: str) -> str:
@@ -72,11 +73,9 @@ def _dated(match: re.Match[str]) -> str:
 
 def _swapped(match: re.Match[str]) -> str:
     subject, verb, rest, end = match.groups()
-    if (
-        _INNER.search(subject)
-        or _INNER.search(rest)
-        or subject.split(" ", 1)[0] in ("This", "It", "He", "She", "There")
-    ):
+    if _INNER.search(subject) or _INNER.search(rest) or _PURPOSE.search(rest):
+        return ""
+    if subject.split(" ", 1)[0] in ("This", "It", "He", "She", "There"):
         return ""
     return f"{_upper(rest)} {verb} {_lower(subject)}{end}"
 
