@@ -18,6 +18,7 @@ _FIRST_SUBJECT = re.compile(
     r"|, (?:an?|the|also|formerly|originally|officially|sometimes|often|commonly|born|or|known)\b)"
 )
 _OPENING = re.compile(r"[A-Z][\w'\u2019.-]+(?: [A-Z][\w'\u2019.-]+){0,4}(?=,? [a-z])")
+_STATED = re.compile(r"\b(?:is|was|are|were)\b|\(")
 _WITH_ARTICLE = (" Republic", " Islands", " Emirates", " Union", "Netherlands", "Philippines", "Maldives")
 _SMALL_WORD = re.compile(r"\b[a-z]+\b")
 _PERSONAL = re.compile(r"\b(?:[Hh]e|[Ss]he|[Hh]is|[Hh]er)\b")
@@ -107,6 +108,8 @@ def _from_sentence(sentence: str) -> str:
     words = match.group(1).split()
     large = [word for word in words if word[0].isupper() and word.lower() not in FUNCTION_WORDS]
     small = [word for word in words[1:] if word[0].islower()]
+    if words[0].endswith(("ing", "ed")) and not _STATED.search(match.group(), len(match.group(1))):
+        return ""  # "Beginning in May 1990, the ..."
     if not large or words[0].lower() in FUNCTION_WORDS - {"the"} or any(len(word) > _LONGEST_LINK for word in small):
         return ""
     return match.group(1).rstrip("'\u2019”\"")
