@@ -34,7 +34,6 @@ class Topic:
         in_text: the name as it stands inside a sentence, such as "the Milky Way".
         person: whether it is a person.
         sort: what else it is, such as "country".
-        titled: whether it is the document's title, not only the subject of its first sentence.
         people: whether the document speaks more of "he" and "she" than of "it"; known without a topic, too.
     """
 
@@ -42,7 +41,6 @@ class Topic:
     in_text: str = ""
     person: bool = False
     sort: str = ""
-    titled: bool = False
     people: bool = False
 
     def is_meant_by(self, subject: str) -> bool:
@@ -85,7 +83,7 @@ def topic_of(title: str, text: str, first_sentence: str) -> Topic:
     likely = sort == "person" or (not sort and personal > impersonal and text.startswith(name[:4]))
     person = likely and not name.startswith("The ") and not _is_thing(first_sentence)
     sort = "" if sort == "person" else sort
-    return Topic(name, _in_text(name, text), person, sort, bool(title), personal > impersonal)
+    return Topic(name, _in_text(name, text), person, sort, personal > impersonal)
 
 
 def _is_thing(sentence: str) -> bool:
