@@ -22,10 +22,10 @@ from clara_lightning.synthesis.teachers.rules import RulesTeacher
 
 KENYA = Document(
     "kenya",
-    "Kenya is a country in East Africa with 47 counties. Its capital is Nairobi. It became independent from the United "
-    "Kingdom in 1963. The National Museum was opened by Mary Lee in 1930. About 47.6 million people live in Kenya. "
-    "Its national colors are black, red and green. It covers 580,367 square kilometers. Its highest point is Batian, at "
-    "5,199 meters. The shilling lost 12% of its value, while exports of tea grew.",
+    "Kenya is a country in East Africa with 47 counties. Its capital is Nairobi. It became independent from the "
+    "United Kingdom in 1963. The National Museum was opened by Mary Lee in 1930. About 47.6 million people live in "
+    "Kenya. Its national colors are black, red and green. It covers 580,367 square kilometers. Its highest point is "
+    "Batian, at 5,199 meters. The shilling lost 12% of its value, while exports of tea grew.",
     title="Kenya: Overview",
 )
 Pairs = list[dict[str, str]]
@@ -180,7 +180,7 @@ def test_what_a_paraphrase_lost_or_added_is_named() -> None:
     assert found["added"] == ["1964"]
 
 
-@pytest.mark.parametrize("text", ["", "  \n\t ", "😀 🎉", "...", "–", "你好世界。", "\x00\x01"])
+@pytest.mark.parametrize("text", ["", "  \n\t ", "😀 🎉", "...", "\u2013", "你好世界。", "\x00\x01"])
 @pytest.mark.parametrize("task", ["simple_questions", "coverage"])
 def test_a_text_without_facts_is_a_bad_reply(text: str, task: TaskName) -> None:
     with pytest.raises(BadReplyError, match="the rules find no fact to ask about"):

@@ -138,7 +138,8 @@ def _paraphrase(request: Request) -> Value:
 
 def _validate_paraphrase(request: Request) -> Value:
     document = request.document
-    missing, added = differences(document.title, document.text, request.fields["paraphrase"])
+    names = f"{document.title} {_derived(request).topic.name}"
+    missing, added = differences(document.text, request.fields["paraphrase"], names=names)
     return {"missing": missing, "added": added}
 
 

@@ -147,7 +147,8 @@ def _for_name(sentence: str, span: Span, before: _Before) -> Asking | None:
     if sentence.startswith(OWNERS, end):
         return _for_owner(sentence, span)
     last = _last(before)
-    if _modifies(sentence, end) or last.isdigit():
+    quoting = not quoted and sentence[start - 1 : start] in ('"', "“")
+    if quoting or _modifies(sentence, end) or last.isdigit():
         return None
     if last in _NAMING:
         return Asking(start, end, "what", moves=True)
@@ -190,7 +191,7 @@ def _for_apposition(before: _Before, end: int) -> Asking | None:
     opening = before[index - 1][1].lower() if index else ""
     if opening in ("the", "a", "an"):
         return _with_preposition(before[: index - 1], before[index - 1][0], end, words)
-    if opening in DETERMINERS or not opening:
+    if opening not in PREPOSITIONS and opening not in ("and", "or"):
         return None
     return _with_preposition(before[:index], before[index][0], end, words)
 

@@ -223,7 +223,9 @@ def _named(subject: str, referent: str, topic: Topic) -> tuple[str, bool]:
         return f"the {rest}", False
     if lower in ("the", "a", "an", "each", "some", "many", "most", "several", "both", "all"):
         return f"{lower} {rest}" if rest else "", any(word[0].isupper() for word in rest.split())
-    return (subject, first[0].isupper()) if lower not in BACK_REFERENCES else ("", False)
+    if lower in BACK_REFERENCES or lower in PREPOSITIONS:
+        return "", False
+    return subject, first[0].isupper()
 
 
 def _as_inside(subject: str) -> str:

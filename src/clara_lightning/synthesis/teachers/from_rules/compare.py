@@ -14,14 +14,17 @@ _SHORTEST = 3
 _MOST = 20
 
 
-def differences(title: str, text: str, paraphrase: str) -> tuple[list[str], list[str]]:
+def differences(text: str, paraphrase: str, *, names: str) -> tuple[list[str], list[str]]:
     """Numbers, names and content words that a paraphrase lacks or adds, at most 20 of each, in order.
 
-    A word counts as often as it stands in the text, but the title's words may come more often, since a paraphrase
-    names what it is about.
+    Args:
+        text: of the document.
+        paraphrase: of it.
+        names: title and topic: a paraphrase may name more often what it is about. Every other word counts as often as
+            it stands in the text.
     """
     told, said = _words(text), _words(paraphrase)
-    named = _words(title)
+    named = _words(names)
     missing = [word for word, count in (told - said).items() if count]
     added = [word for word, count in (said - told).items() if word not in named]
     return missing[:_MOST], added[:_MOST]

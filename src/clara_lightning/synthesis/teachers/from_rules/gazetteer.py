@@ -61,8 +61,8 @@ _TITLE_WORDS = frozenset(
     Senator Governor Professor Saint Bishop Archbishop Duke Count Sultan Shah Tsar Chancellor""".split()
 )
 _GIVEN_NAMES = frozenset(
-    """Aaron Adam Adrian Alan Albert Alexander Alfred Alice Amy Andrea Andrew Anna Anne Anthony Antonio Arthur Barbara
-    Barry Benjamin Bernard Betty Bill Billy Bob Brad Brian Bruce Carl Carlos Caroline Catherine Charles Charlie
+    """Aaron Adam Adrian Alan Albert Alexander Alfred Alice Amy Andrea Andrew Ann Anna Anne Anthony Antonio Arthur
+    Barbara Barry Benjamin Bernard Betty Bill Billy Bob Brad Brian Bruce Carl Carlos Caroline Catherine Charles Charlie
     Chris Christian Christina Christopher Claude Craig Daniel Dave David Dean Dennis Diana Diane Donald Dorothy
     Douglas Edgar Edmund Edward Edwin Elizabeth Ellen Emily Emma Eric Ernest Eugene Eva Francis Frank Franklin Franz
     Fred Frederick Friedrich Gary Geoffrey George Gerald Gilbert Giovanni Giuseppe Gordon Grace Graham Greg Guy Hans

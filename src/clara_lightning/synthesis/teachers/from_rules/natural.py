@@ -46,7 +46,7 @@ def ask(sentence: str, span: Span, clause: Clause | None, *, people: bool) -> st
     if clause and clause.lead and asking.end <= clause.start:
         return _finished(_for_lead(sentence, asking, clause), _LONGEST)
     after = sentence[asking.end : _cut(sentence, asking.end)]
-    if asking.start == 0 and not asking.preposition and asking.words != "whom":
+    if asking.start == 0 and not asking.preposition and asking.words not in ("whom", "when"):
         return "" if _VERBS.isdisjoint(after.split()) else _finished(asking.words + after, _LONGEST)
     after = "" if after.startswith((" and ", " or ", " but ")) else after
     if clause and asking.start >= clause.verb_end:

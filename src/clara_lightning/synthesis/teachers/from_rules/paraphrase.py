@@ -10,7 +10,7 @@ from clara_lightning.synthesis.teachers.from_rules.rewording import reword
 from clara_lightning.synthesis.teachers.from_rules.sentences import split_sentences
 from clara_lightning.synthesis.teachers.from_rules.text import READ, writing_of
 from clara_lightning.synthesis.teachers.from_rules.topic import Topic, topic_of
-from clara_lightning.synthesis.teachers.from_rules.words import CONNECTIVES, POSSESSIVES, PRONOUNS
+from clara_lightning.synthesis.teachers.from_rules.words import CONNECTIVES, POSSESSIVES, PREPOSITIONS, PRONOUNS
 
 _BLOCK_MARKUP = re.compile(r"```|~~~|^[ \t]{0,20}(?:\||\{\|)|<[a-zA-Z!/]", re.MULTILINE)
 _CLOSED = re.compile(r"[.!?…:;。\uff01\uff1f।][\"'”\u2019»)\]」』]{0,3}$")
@@ -19,6 +19,8 @@ _DIGITS = re.compile(r"\d+")
 _LEANING = CONNECTIVES - frozenset(
     "and as although because since until when whereas while once for some other others if".split()
 )
+
+_POINTING = frozenset("it this that these those them him her which".split())
 
 
 def paraphrase(title: str, text: str, *, plain: bool) -> str:
@@ -52,9 +54,8 @@ def _moved(sentences: list[str], topic: Topic) -> list[str]:
     opens = _opens_with_topic(sentences, topic)
     blocks: list[list[int]] = []
     for index, sentence in enumerate(sentences):
-        first = sentence.split(" ", 1)[0].strip(",\"'“").lower()
-        leans = first in _LEANING or (first in PRONOUNS | POSSESSIVES and not opens[index])
-        if blocks and leans:
+        quoting = blocks and sum(sentences[inner].count('"') for inner in blocks[-1]) % 2 == 1
+        if blocks and (quoting or (_leans(sentence) and not opens[index])):
             blocks[-1].append(index)
         else:
             blocks.append([index])
@@ -68,6 +69,15 @@ def _moved(sentences: list[str], topic: Topic) -> list[str]:
         sentences[index] if before == index - 1 or not opens[index] else _naming(sentences[index], topic)
         for before, index in zip([None, *order], order, strict=False)
     ]
+
+
+def _leans(sentence: str) -> bool:
+    """Whether a sentence speaks of the one before: "However, ...", "It ...", "In this ..."."""
+    first, _, rest = sentence.partition(" ")
+    word = first.strip(",\"'“").lower()
+    if word in PREPOSITIONS:
+        return rest.split(" ", 1)[0].strip(",") in _POINTING
+    return word in _LEANING or word in PRONOUNS or word in POSSESSIVES
 
 
 def _opens_with_topic(sentences: list[str], topic: Topic) -> list[bool]:

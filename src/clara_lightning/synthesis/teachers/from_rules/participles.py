@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from clara_lightning.synthesis.teachers.from_rules.clauses import BOUNDARY, Clause
+from clara_lightning.synthesis.teachers.from_rules.clauses import Clause
 from clara_lightning.synthesis.teachers.from_rules.spans import Span
 from clara_lightning.synthesis.teachers.from_rules.topic import Topic
 from clara_lightning.synthesis.teachers.from_rules.verbs import active_past
@@ -77,8 +77,8 @@ def _of_name(before: str, span: Span, clause: Clause, *, is_something: bool) -> 
         return _of_maker(before, match, clause, is_something=is_something)
     if is_something and before.endswith((" starring ", " stars ")):
         return f"Who stars in {clause.subject}?"
-    near = is_something or not BOUNDARY.search(before)
-    if span.kind == "name" and near and span.sort != "person" and (match := _PLACED.search(before)):
+    match = _PLACED.search(before)
+    if match and (is_something or match.start() < 2) and span.kind == "name" and span.sort != "person":
         return f"Where {clause.verb} {clause.subject} {match.group(match.lastindex or 0)}?"
     return ""
 

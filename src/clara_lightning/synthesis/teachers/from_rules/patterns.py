@@ -23,6 +23,7 @@ _NO_VALUE = (
 )
 _LIST = re.compile(r" ((?:[^,;:.()]{2,40}, ){1,6}(?:and |or )?(?:[^,;:.()]{2,40} and )?[^,;:.()]{2,40})(?=[.;,])")
 _MORE_LISTED = re.compile(r", [^,.;]{1,40}(?:,? and |, )")
+_MORE_ADJECTIVES = re.compile(r"(?:, [a-z-]+){1,4},? and [a-z]")
 _ITEM = re.compile(r"(?:, (?:and |or )?| and )")
 _KEY = re.compile(r"([A-Z][^\W\d_][\w ]{1,28}): ([^\s].{0,58}[^\s.;]|\w)[.;]?$")
 _OFFICES = ("head of state", "head of government", "president", "minister", "director", "author", "founder")
@@ -87,7 +88,7 @@ def _value(sentence: str, clause: Clause, topic: Topic) -> Asked | None:
         return None
     if clause.verb in ("are", "were") and " and " not in text and not text.endswith("s") and text[0].isupper():
         return None  # one of several
-    if text.count(" ") < 2 and _MORE_LISTED.match(rest, len(text)):
+    if (text.count(" ") < 2 and _MORE_LISTED.match(rest, len(text))) or _MORE_ADJECTIVES.match(rest, len(text)):
         return None  # "an intellectual, technological and political center"
     person = sort_of(text.split()) == "person" or clause.subject.endswith(_OFFICES)
     person = person or (clause.subject == topic.in_text and topic.person)

@@ -24,7 +24,7 @@ _ENDS = re.compile(
     + r"|used|in|from|at|on|for|with|by|as|near|between)\b",
     re.IGNORECASE,
 )
-_SELECTING = re.compile(r"\b(?:first|last|only|most|least|same|next|\w{2,}est)\b")
+_SELECTING = re.compile(r"\b(?:first|last|only|most|least|same|next|second|third|\w{2,}est|\w{3,}th)\b")
 _NO_NOUNS = AUXILIARIES | PREPOSITIONS | PAST.keys() | {"that", "which", "who"}
 _NO_END = FUNCTION_WORDS | PAST.keys() | {"best", "well"}
 _DIGIT = re.compile(r"\d")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from clara_lightning.synthesis.teachers.from_rules.fact import Fact
-from clara_lightning.synthesis.teachers.from_rules.words import MONTHS, SPELLED_NUMBERS
+from clara_lightning.synthesis.teachers.from_rules.words import FUNCTION_WORDS, MONTHS, SPELLED_NUMBERS
 
 _YEAR = re.compile(r"\b\d{4}\b")
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
-_HOW_MANY = re.compile(r"how many ((?:[\w²³-]+ ?){1,2})")
+_HOW_MANY = re.compile(r"[Hh]ow many ((?:[\w²³-]+ ?){1,2})")
 _SCALES = {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
 
 
@@ -41,4 +41,5 @@ def unit_of(fact: Fact) -> str:
     if fact.span.kind == "money":
         return re.sub(r"[\d.,\s]", "", fact.answer.split(" ")[0])
     match = _HOW_MANY.search(fact.question)
-    return match.group(1).strip() if match else ""
+    words = match.group(1).split() if match else []
+    return " ".join(word for word in words if word not in FUNCTION_WORDS)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from clara_lightning.synthesis.teachers.from_rules.brackets import Plain
 from clara_lightning.synthesis.teachers.from_rules.clauses import Clause, parse_clause
-from clara_lightning.synthesis.teachers.from_rules.cloze import clozes
+from clara_lightning.synthesis.teachers.from_rules.cloze import GAP, clozes
 from clara_lightning.synthesis.teachers.from_rules.fact import Fact
 from clara_lightning.synthesis.teachers.from_rules.lexicon import Lexicon, rare_words
 from clara_lightning.synthesis.teachers.from_rules.listed_names import join_names
@@ -52,6 +52,8 @@ class Reader:
             sentence: without notes.
             tokens: its words.
         """
+        if GAP in sentence:
+            return  # its own gap and ours could not be told apart
         if self._writing == "unspaced":
             for span in unspaced_spans(sentence):
                 yield self._fact(index, sentence, span, "", self._weight(span, ""))

@@ -24,7 +24,14 @@ _NAMED_FIRST = re.compile(rf"((?:[A-Z][\w'\u2019-]+ ?){{1,4}}) (is|was) (the {_P
 _CONTRASTED = re.compile(rf"({_PLAIN}+), (while|whereas) ({_PLAIN}+)([.!?])")
 _REASONED = re.compile(rf"({_PLAIN}+),? (although|because) ({_PLAIN}+)([.!?])")
 _HALVES = re.compile(r"([^;:()\"“”\[\]]{15,}); ([^;:()\"“”\[\]]{15,})([.!?])")
-_INNER = re.compile(r"\b(?:that|which|who|whose|when|where|while|to|because|and then)\b")
+_MADE = re.compile(
+    rf"([A-Z]{_PLAIN}{{2,80}}?) (is|was|are|were) (an? {_PLAIN}{{3,80}}?),?"
+    r" (directed|written|produced|created|formed|founded|established|based|located|situated|released|published|recorded"
+    rf"|owned|operated|built|developed) ((?:by|in|at|on) {_PLAIN}+)([.!?])"
+)
+_BRACKETED = re.compile(r"([^()]{2,80}?) ?(\([^()]{3,120}\)),? ((?:is|was|are|were) [^();:]{8,300})([.!?])")
+_INNER = re.compile(r"\b(?:that|which|who|whose|when|where|while|because|and then)\b")
+_PURPOSE = re.compile(r"\bto\b")
 
 
 def reword(sentence: str) -> str:
@@ -66,28 +73,40 @@ def _dated(match: re.Match[str]) -> str:
 
 def _swapped(match: re.Match[str]) -> str:
     subject, verb, rest, end = match.groups()
-    if (
-        _INNER.search(subject)
-        or _INNER.search(rest)
-        or subject.split(" ", 1)[0] in ("This", "It", "He", "She", "There")
-    ):
+    if _INNER.search(subject) or _INNER.search(rest) or _PURPOSE.search(rest):
+        return ""
+    if subject.split(" ", 1)[0] in ("This", "It", "He", "She", "There"):
         return ""
     return f"{_upper(rest)} {verb} {_lower(subject)}{end}"
 
 
+def _made(match: re.Match[str]) -> str:
+    """Of "X is a film directed by Y.": directed by Y, X is a film."""
+    subject, verb, rest, participle, by, end = match.groups()
+    if " of " in rest or _INNER.search(rest) or _INNER.search(subject) or " and " in by:
+        return ""
+    return f"{_upper(participle)} {by}, {_lower(subject)} {verb} {rest}{end}"
+
+
+def _bracketed(match: re.Match[str]) -> str:
+    subject, brackets, rest, end = match.groups()
+    return f"{subject} {rest} {brackets}{end}"
+
+
 def _contrasted(match: re.Match[str]) -> str:
     first, word, second, end = match.groups()
-    return "" if _refers_back(second) else f"{_upper(second)}, {word} {_lower(first)}{end}"
+    return "" if _refers_back(second) or _is_fixed(first) else f"{_upper(second)}, {word} {_lower(first)}{end}"
 
 
 def _reasoned(match: re.Match[str]) -> str:
     first, word, second, end = match.groups()
-    return "" if _refers_back(second) or _INNER.search(first) else f"{_upper(word)} {second}, {_lower(first)}{end}"
+    bound = _refers_back(second) or _is_fixed(first) or _INNER.search(first)
+    return "" if bound else f"{_upper(word)} {second}, {_lower(first)}{end}"
 
 
 def _halved(match: re.Match[str]) -> str:
     first, second, end = match.groups()
-    return "" if _refers_back(second) or " " not in first else f"{_upper(second)}; {_lower(first)}{end}"
+    return "" if _refers_back(second) or _is_fixed(first) else f"{_upper(second)}; {_lower(first)}{end}"
 
 
 _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
@@ -98,11 +117,18 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (_REASONED, _reasoned),
     (_HALVES, _halved),
     (_DATED, _dated),
+    (_MADE, _made),
+    (_BRACKETED, _bracketed),
 )
 
 
 def _refers_back(clause: str) -> bool:
     return clause.split(" ", 1)[0].lower() in BACK_REFERENCES - {"the"}
+
+
+def _is_fixed(clause: str) -> bool:
+    """Whether it is not known how the clause is written inside a sentence: its first word may be a name."""
+    return clause.split(" ", 1)[0].lower() not in FUNCTION_WORDS
 
 
 def _upper(text: str) -> str:

@@ -11,7 +11,9 @@ _END = re.compile(
 )
 _CLOSERS = "\"'”\u2019»)]」』\uff09】"
 # After these a sentence goes on, whatever follows.
-_TITLES = frozenset("dr mr mrs ms prof st mt gen col capt lt sgt rev hon sen rep gov pres no nos vol pp fig vs".split())
+_TITLES = frozenset("dr mr mrs ms prof st mt gen col capt lt sgt rev hon sen rep gov pres vs".split())
+# After these it goes on only with a number.
+_NUMBERED = frozenset("no nos vol vols pp fig figs".split())
 # After these it ends only where the next word is one that sentences begin with.
 _ABBREVIATIONS = _TITLES | frozenset(
     """jr sr etc cf ca approx op ed eds inc ltd co corp bros dept univ ave est jan feb mar apr jun jul aug sep sept
@@ -73,7 +75,7 @@ def _point_ends(text: str, start: int, position: int, following: str) -> bool:
     last = before[-1].lstrip("\"'“\u2018([«") if before else ""
     if last.isdigit() and len(before) == 1 and position - start < 6:
         return False  # "1. The first item"
-    if last.lower() in _TITLES:
+    if last.lower() in _TITLES or (last.lower() in _NUMBERED and following[:1].isdigit()):
         return False
     if (len(last) == 1 and last.isalpha()) or _DOTTED.fullmatch(last) or last.lower() in _ABBREVIATIONS:
         return following in _OPENERS

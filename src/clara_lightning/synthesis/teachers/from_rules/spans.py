@@ -73,7 +73,7 @@ _NUMERIC = re.compile(
 )
 _QUOTE = re.compile(r'"([^"]{2,80})"|“([^“”]{2,80})”|«([^«»]{2,80})»|„([^“”„]{2,80})[“”]')
 _TIME_BEFORE = re.compile(
-    r"(?:\b(?:in|since|until|by|from|after|before|during|early|late|mid|between|circa|year)|[(\u2013-])\s?$",
+    r"(?:\b(?:in|since|until|by|from|after|before|during|early|late|mid|between|circa|year|born)|[(\u2013-])\s?$",
     re.IGNORECASE,
 )
 _DATED_BEFORE = re.compile(r"(?:\b(?:of|to|and|the|a|an|its|his|her|their)|,)\s?$", re.IGNORECASE)

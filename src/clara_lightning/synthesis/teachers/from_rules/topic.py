@@ -18,6 +18,7 @@ _FIRST_SUBJECT = re.compile(
     r"|, (?:an?|the|also|formerly|originally|officially|sometimes|often|commonly|born|or|known)\b)"
 )
 _OPENING = re.compile(r"[A-Z][\w'\u2019.-]+(?: [A-Z][\w'\u2019.-]+){0,4}(?=,? [a-z])")
+_STATED = re.compile(r"\b(?:is|was|are|were)\b|\(")
 _WITH_ARTICLE = (" Republic", " Islands", " Emirates", " Union", "Netherlands", "Philippines", "Maldives")
 _SMALL_WORD = re.compile(r"\b[a-z]+\b")
 _PERSONAL = re.compile(r"\b(?:[Hh]e|[Ss]he|[Hh]is|[Hh]er)\b")
@@ -33,7 +34,6 @@ class Topic:
         in_text: the name as it stands inside a sentence, such as "the Milky Way".
         person: whether it is a person.
         sort: what else it is, such as "country".
-        titled: whether it is the document's title, not only the subject of its first sentence.
         people: whether the document speaks more of "he" and "she" than of "it"; known without a topic, too.
     """
 
@@ -41,7 +41,6 @@ class Topic:
     in_text: str = ""
     person: bool = False
     sort: str = ""
-    titled: bool = False
     people: bool = False
 
     def is_meant_by(self, subject: str) -> bool:
@@ -84,7 +83,7 @@ def topic_of(title: str, text: str, first_sentence: str) -> Topic:
     likely = sort == "person" or (not sort and personal > impersonal and text.startswith(name[:4]))
     person = likely and not name.startswith("The ") and not _is_thing(first_sentence)
     sort = "" if sort == "person" else sort
-    return Topic(name, _in_text(name, text), person, sort, bool(title), personal > impersonal)
+    return Topic(name, _in_text(name, text), person, sort, personal > impersonal)
 
 
 def _is_thing(sentence: str) -> bool:
@@ -107,6 +106,8 @@ def _from_sentence(sentence: str) -> str:
     words = match.group(1).split()
     large = [word for word in words if word[0].isupper() and word.lower() not in FUNCTION_WORDS]
     small = [word for word in words[1:] if word[0].islower()]
+    if words[0].endswith(("ing", "ed")) and not _STATED.search(match.group(), len(match.group(1))):
+        return ""  # "Beginning in May 1990, the ..."
     if not large or words[0].lower() in FUNCTION_WORDS - {"the"} or any(len(word) > _LONGEST_LINK for word in small):
         return ""
     return match.group(1).rstrip("'\u2019”\"")

@@ -37,7 +37,7 @@ COMMON_WORDS = FUNCTION_WORDS | frozenset(
     several should similar simply single something sometimes started system taking themselves things thought through
     throughout together toward towards usually various without within working world years around called known making
     others whether result results ability variety centuries addition amount process instead anything everything
-    someone before afterwards""".split()
+    someone otherwise before afterwards""".split()
 )
 ENGLISH = frozenset(
     """the of and to in a is was for that with by as on from it are were his her he she its which at an be has have
