@@ -12,6 +12,7 @@ import faiss
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from clara_lightning.corpus.store import LatentStore
@@ -104,6 +105,38 @@ class FlatIndex:
         return scores, rows
 
 
+class LiveIndex:
+    """An index that knows documents which were deleted since: it finds more, and leaves them out.
+
+    Args:
+        index: over all rows of the shards.
+        live_rows: which of them are rows of the store, rising.
+    """
+
+    def __init__(self, index: Index, *, live_rows: NDArray[np.int64], whole_rows: int) -> None:
+        self._index = index
+        self._whole_rows = whole_rows
+        self._num_live = len(live_rows)
+        row_of = np.full(whole_rows, -1, dtype=np.int64)
+        row_of[live_rows] = np.arange(len(live_rows))
+        self._row_of = torch.from_numpy(row_of)
+
+    def search(self, query_BLD: Tensor, weights_BL: Tensor, *, top_k: int) -> Hits:
+        """See :class:`Index`."""
+        if not 1 <= top_k <= self._num_live:
+            raise ClaraError(f"top_k must be between 1 and {self._num_live}, the documents of the store, got {top_k}")
+        width = min(2 * top_k, self._whole_rows)
+        while True:
+            hits = self._index.search(query_BLD, weights_BL, top_k=width)
+            rows_BK = self._row_of.to(hits.rows_BK.device)[hits.rows_BK]
+            if width == self._whole_rows or bool(((rows_BK >= 0).sum(dim=1) >= top_k).all()):
+                break
+            width = min(2 * width, self._whole_rows)
+        # Stable: rows that are there come first, in the order of their scores.
+        order_BK = (rows_BK < 0).to(torch.int8).sort(dim=1, stable=True).indices[:, :top_k]
+        return Hits(hits.scores_BK.gather(1, order_BK), rows_BK.gather(1, order_BK))
+
+
 def build_index(store: LatentStore, kind: IndexKind) -> None:
     """Write ``index/`` of a store.
 
@@ -128,7 +161,10 @@ def build_index(store: LatentStore, kind: IndexKind) -> None:
 def open_index(store: LatentStore, *, score: ScoreName) -> Index:
     """The fastest exact index of ``store`` for a score."""
     if score == "flat" and (Path(store.path) / "index" / FLAT_FILE).is_file():
-        return FlatIndex(store)
+        index = FlatIndex(store.whole)
+        if store.live_rows is None:
+            return index
+        return LiveIndex(index, live_rows=store.live_rows, whole_rows=len(store.whole))
     return ScanIndex(store, score=score)
 
 
