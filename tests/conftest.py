@@ -36,10 +36,9 @@ from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
 from clara_lightning.backbone.memory import MemoryConfig, MemoryKind
 from clara_lightning.corpus.index import IndexKind, build_index
-from clara_lightning.corpus.maintenance import describe
 from clara_lightning.corpus.manifest import Identity, Manifest
 from clara_lightning.corpus.memory_dtypes import MemoryDtype
-from clara_lightning.corpus.shards import shard_name, write_shard
+from clara_lightning.corpus.shards import describe, shard_name, write_shard
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.data.records import Document, Passage, Question
@@ -366,7 +365,7 @@ def make_store(tmp_path: Path) -> MakeStore:
             part = memory_NLD[start : start + rows_per_shard]
             documents = [named_document(first + start + row) for row in range(len(part))]
             write_shard(folder / "shards", shard_name(number), documents, part, documents_cut=0, dtype=dtype)
-            shards.append(describe(folder / "shards", shard_name(number), rows=len(part)))
+            shards.append(describe(folder / "shards", shard_name(number)))
         identity = Identity(
             backbone="tiny",
             compressor=compressor,

@@ -106,7 +106,7 @@ def test_documents_are_appended_behind_those_there(made: LatentStore, other: Lat
 
 def test_ids_that_are_there_are_refused_or_replaced(made: LatentStore, make_store: Any) -> None:
     new = make_store(memory_of(3, seed=5), name="new", first=9)  # d9, d10, d11
-    with pytest.raises(ClaraError, match=r"2 of their ids are in .* already, the first of them 'd9': --replace"):
+    with pytest.raises(ClaraError, match=r"--documents: 'd9' is in .* already: --replace"):
         adopt(made.path, new.path)
     newer = state(new.path)
     assert adopt(made.path, new.path, replace_existing=True) == 12

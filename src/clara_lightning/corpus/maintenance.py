@@ -20,19 +20,23 @@ from numpy.typing import NDArray
 
 from clara_lightning.corpus.index import build_index
 from clara_lightning.corpus.lock import nobody_reads, writing
-from clara_lightning.corpus.manifest import Deletions, Manifest, Shard, file_sha256
+from clara_lightning.corpus.manifest import MANIFEST, Deletions, Manifest, Shard, file_sha256
 from clara_lightning.corpus.shards import (
     MEMORY_SUFFIX,
     TEXT_SUFFIX,
     Stored,
+    describe,
     shard_name,
     write_stored,
 )
 from clara_lightning.corpus.store import LatentStore
+from clara_lightning.data.readers import read_documents
 from clara_lightning.data.writers import replacing, writable
 from clara_lightning.errors import ClaraError
 
 SUFFIXES = (MEMORY_SUFFIX, TEXT_SUFFIX)
+STAGING = "appending"
+"""In a store's folder: where documents are encoded that are to be added."""
 
 
 def delete(path: str | Path, ids: Sequence[str]) -> int:
@@ -75,8 +79,7 @@ def adopt(path: str | Path, other: str | Path, *, replace_existing: bool = False
         store, new = LatentStore.open(folder), LatentStore.open(source)
         if new.manifest.deletions is not None:
             raise ClaraError(f"{source}: has deleted documents: compact it first (clara store compact)")
-        sums = {shard.memory_sha256 for shard in store.manifest.shards}
-        if all(shard.memory_sha256 in sums for shard in new.manifest.shards):  # a kill after the manifest was written
+        if was_adopted(folder, source):  # a kill after the manifest was written
             new.close()
             shutil.rmtree(source)
             return len(store)
@@ -84,11 +87,7 @@ def adopt(path: str | Path, other: str | Path, *, replace_existing: bool = False
             raise ClaraError(f"--store: {folder} cannot take over {source}: {difference}")
         taken = set(store.ids) & set(new.ids)
         if taken and not replace_existing:
-            first = next(name for name in new.ids if name in taken)
-            raise ClaraError(
-                f"--documents: {len(taken)} of their ids are in {folder} already, the first of them {first!r}: "
-                "--replace puts them in the place of those there"
-            )
+            raise _taken(folder, next(name for name in new.ids if name in taken))
         manifest = _grown(folder, store.manifest, source, new.manifest)
         if taken:
             manifest = _without(folder, manifest, _stored_rows(store, store.rows_of(sorted(taken))))
@@ -97,6 +96,31 @@ def adopt(path: str | Path, other: str | Path, *, replace_existing: bool = False
         new.close()
         shutil.rmtree(source)
         return manifest.rows
+
+
+def was_adopted(path: str | Path, other: str | Path) -> bool:
+    """Whether the documents of a finished store are in another one already."""
+    if not (Path(other) / MANIFEST).is_file():
+        return False
+    known = {shard.memory_sha256 for shard in Manifest.read(Path(path), setting="--store").shards}
+    new = Manifest.read(Path(other), setting="--store").shards
+    return all(shard.memory_sha256 in known for shard in new)
+
+
+def require_new(path: str | Path, documents: str) -> None:
+    """Refuse documents whose id is in a store, before anything is encoded.
+
+    Raises:
+        ClaraError: one of them is.
+    """
+    known = set(LatentStore.open(path).ids)
+    for document in read_documents(documents):
+        if document.id in known:
+            raise _taken(path, document.id)
+
+
+def _taken(path: str | Path, name: str) -> ClaraError:
+    return ClaraError(f"--documents: {name!r} is in {path} already: --replace puts a new one in its place")
 
 
 def compact(path: str | Path, *, tell: Callable[[str], None] = lambda line: None) -> Manifest:
@@ -195,19 +219,13 @@ def _rewritten(store: LatentStore, tell: Callable[[str], None]) -> Iterator[Shar
         name = shard_name(number + offset)
         parts = store.stored(range(start, min(start + size, len(store))))
         write_stored(folder, name, _joined(parts), documents_cut=0)
-        yield describe(folder, name, rows=min(size, len(store) - start))
+        yield describe(folder, name)
         tell(f"{min(start + size, len(store)):,} of {len(store):,} documents written")
 
 
 def _joined(parts: Sequence[Stored]) -> Stored:
     tensors = {name: torch.cat([part.tensors[name] for part in parts]) for name in parts[0].tensors}
     return Stored(tensors, pa.concat_tables([part.table for part in parts]).combine_chunks())
-
-
-def describe(folder: Path, name: str, *, rows: int) -> Shard:
-    """A shard for the manifest, with the checksums of its files."""
-    sums = [file_sha256(folder / f"{name}.{suffix}") for suffix in SUFFIXES]
-    return Shard(name, rows, *sums)
 
 
 def _index(folder: Path, manifest: Manifest) -> None:

@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from clara_lightning.corpus.manifest import Shard
+from clara_lightning.corpus.manifest import Shard, file_sha256
 from clara_lightning.corpus.memory_dtypes import MemoryDtype, dtype_of, pack, unpack
 from clara_lightning.data.records import Document
 from clara_lightning.errors import ClaraError
@@ -102,6 +102,14 @@ def documents_cut_in(folder: Path, name: str) -> int:
         return int(file.metadata()["documents_cut"])
 
 
+def describe(folder: Path, name: str) -> Shard:
+    """A shard for the manifest: its rows, and the checksums of its files."""
+    memory, text = folder / f"{name}.{MEMORY_SUFFIX}", folder / f"{name}.{TEXT_SUFFIX}"
+    with _readable(memory), safe_open(str(memory), framework="pt") as file:
+        rows = file.get_slice("memory").get_shape()[0]
+    return Shard(name, rows, file_sha256(memory), file_sha256(text))
+
+
 @contextmanager
 def _written(folder: Path, name: str) -> Iterator[Path]:
     """A file to write to, which gets its name when it is whole and on the disk."""
@@ -167,7 +175,7 @@ class ShardReader:
         # A shard of the first version of the format has no checksums.
         self._checksums: Tensor | None = self._stored.pop(CHECKSUM, None)
         stored = self._stored.get("memory")
-        if stored is None or tuple(stored.shape) != (shard.rows, *memory_shape) or dtype_of(self._stored) != dtype:
+        if stored is None or tuple(stored.shape) != (shard.rows, *memory_shape) or not _is_kept_as(dtype, self._stored):
             raise _changed(self._memory_path)
         self._is_checked = torch.full((shard.rows,), self._checksums is None)
 
@@ -236,6 +244,13 @@ def _readable(path: Path) -> Iterator[None]:
     except (OSError, SafetensorError, pa.ArrowException, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ClaraError(f"{path}: cannot be read: {reason}: the file was changed, or is not whole") from error
+
+
+def _is_kept_as(dtype: str, stored: Mapping[str, Tensor]) -> bool:
+    try:
+        return dtype_of(stored) == dtype
+    except ClaraError:  # tensors of other names
+        return False
 
 
 def _changed(path: Path) -> ClaraError:
