@@ -40,6 +40,7 @@ from clara_lightning.corpus.manifest import Identity, Manifest
 from clara_lightning.corpus.memory_dtypes import MemoryDtype
 from clara_lightning.corpus.shards import describe, shard_name, write_shard
 from clara_lightning.corpus.store import LatentStore
+from clara_lightning.corpus.store_folder import StoreFolder
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.data.records import Document, Passage, Question
 
@@ -377,7 +378,7 @@ def make_store(tmp_path: Path) -> MakeStore:
             documents_sha256="cd" * 32,
         )
         manifest = Manifest(identity, tuple(shards), documents_cut=0, index=index)
-        build_index(LatentStore(folder, manifest), index)
+        build_index(StoreFolder(folder, manifest), index)
         manifest.write(folder)
         return LatentStore.open(folder)
 

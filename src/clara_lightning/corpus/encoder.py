@@ -26,7 +26,7 @@ from clara_lightning.corpus.lock import writing
 from clara_lightning.corpus.manifest import MANIFEST, Identity, Manifest, write_json
 from clara_lightning.corpus.memory_dtypes import MemoryDtype
 from clara_lightning.corpus.shards import describe, documents_cut_in, shard_name, write_shard
-from clara_lightning.corpus.store import LatentStore
+from clara_lightning.corpus.store_folder import StoreFolder
 from clara_lightning.data.corpus import CorpusBatch, CorpusDataModule
 from clara_lightning.data.records import Document
 from clara_lightning.errors import ClaraError
@@ -195,7 +195,7 @@ def finish_store(store: Path, identity: Identity, *, num_shards: int, index: Ind
         shards.append(describe(store / "shards", name))
         cut += documents_cut_in(store / "shards", name)
     manifest = Manifest(identity, tuple(shards), documents_cut=cut, index=index)
-    build_index(LatentStore(store, manifest), index)
+    build_index(StoreFolder(store, manifest), index)
     manifest.write(store)
     (store / PLAN).unlink(missing_ok=True)
     log.info("store %s: %d documents, %d of them longer than the limit and cut", store, manifest.rows, cut)

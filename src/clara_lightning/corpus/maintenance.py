@@ -29,7 +29,7 @@ from clara_lightning.corpus.shards import (
     shard_name,
     write_stored,
 )
-from clara_lightning.corpus.store import LatentStore
+from clara_lightning.corpus.store_folder import StoreFolder
 from clara_lightning.data.readers import read_documents
 from clara_lightning.data.writers import replacing, writable
 from clara_lightning.errors import ClaraError
@@ -50,7 +50,7 @@ def delete(path: str | Path, ids: Sequence[str]) -> int:
     """
     folder = Path(path)
     with writing(folder):
-        store = LatentStore.open(folder)
+        store = StoreFolder.open(folder)
         rows = _stored_rows(store, store.rows_of(list(dict.fromkeys(ids)), source="--id"))
         if len(rows) == len(store):
             raise ClaraError(f"--id: no document would be left in {folder}: remove the folder instead")
@@ -76,7 +76,7 @@ def adopt(path: str | Path, other: str | Path, *, replace_existing: bool = False
     """
     folder, source = Path(path), Path(other)
     with writing(folder):
-        store, new = LatentStore.open(folder), LatentStore.open(source)
+        store, new = StoreFolder.open(folder), StoreFolder.open(source)
         if new.manifest.deletions is not None:
             raise ClaraError(f"{source}: has deleted documents: compact it first (clara store compact)")
         if was_adopted(folder, source):  # a kill after the manifest was written
@@ -113,7 +113,7 @@ def require_new(path: str | Path, documents: str) -> None:
     Raises:
         ClaraError: one of them is.
     """
-    known = set(LatentStore.open(path).ids)
+    known = set(StoreFolder.open(path).ids)
     for document in read_documents(documents):
         if document.id in known:
             raise _taken(path, document.id)
@@ -136,7 +136,7 @@ def compact(path: str | Path, *, tell: Callable[[str], None] = lambda line: None
     """
     folder = Path(path)
     with writing(folder):
-        store = LatentStore.open(folder)
+        store = StoreFolder.open(folder)
         manifest = store.manifest
         full = manifest.identity.rows_per_shard
         if manifest.deletions or any(shard.rows != full for shard in manifest.shards[:-1]):
@@ -162,7 +162,7 @@ def remove_unknown(folder: Path, manifest: Manifest) -> None:
                 file.unlink()
 
 
-def _stored_rows(store: LatentStore, rows: Sequence[int]) -> NDArray[np.int64]:
+def _stored_rows(store: StoreFolder, rows: Sequence[int]) -> NDArray[np.int64]:
     """Rows of the shards that rows of the store are."""
     chosen = np.array(rows, dtype=np.int64)
     return chosen if store.live_rows is None else store.live_rows[chosen]
@@ -211,7 +211,7 @@ def _next_number(manifest: Manifest) -> int:
     return 1 + max(int(shard.name) for shard in manifest.shards)
 
 
-def _rewritten(store: LatentStore, tell: Callable[[str], None]) -> Iterator[Shard]:
+def _rewritten(store: StoreFolder, tell: Callable[[str], None]) -> Iterator[Shard]:
     """New shards of the documents that are there, each described for the manifest."""
     folder, number = store.path / "shards", _next_number(store.manifest)
     size = store.manifest.identity.rows_per_shard
@@ -230,4 +230,4 @@ def _joined(parts: Sequence[Stored]) -> Stored:
 
 def _index(folder: Path, manifest: Manifest) -> None:
     """An index of what the manifest holds."""
-    build_index(LatentStore(folder, manifest), manifest.index)  # type: ignore[arg-type]
+    build_index(StoreFolder(folder, manifest), manifest.index)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clara_lightning.corpus.manifest import Manifest, file_sha256
 from clara_lightning.corpus.shards import MEMORY_SUFFIX, TEXT_SUFFIX
-from clara_lightning.corpus.store import LatentStore
+from clara_lightning.corpus.store_folder import StoreFolder
 from clara_lightning.errors import ClaraError
 
 
@@ -43,7 +43,7 @@ def _file_faults(path: Path, wanted: str) -> Iterator[str]:
 def _row_faults(folder: Path) -> Iterator[str]:
     """What reading finds: shapes, numbers of rows, ids that repeat."""
     try:
-        store = LatentStore.open(folder, setting="STORE")
+        store = StoreFolder.open(folder, setting="STORE")
         rows = sum(len(block_NLD) for _, block_NLD in store.blocks())
         ids = Counter(store.ids)
     except ClaraError as error:  # named by a checksum too, where a file was changed
