@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,26 @@ def test_killed_at_any_moment_and_run_again_it_ends_in_the_same_bytes(
     )
     assert clara(*commands.predict(killed, compressor, *options)).code == 0
 
+    assert bytes_of(killed) == bytes_of(undisturbed)
+
+
+@pytest.mark.slow
+def test_killed_at_twenty_random_moments_it_ends_in_the_same_bytes(
+    commands: Any, start_clara: Any, finish: Any, bytes_of: Any, compressor: Path, tmp_path: Path
+) -> None:
+    options = ("--data.rows_per_shard", 1)
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    started = time.monotonic()
+    assert finish(start_clara(*commands.predict(undisturbed, compressor, *options))).code == 0
+    seconds = time.monotonic() - started
+    draw = random.Random(0)
+    for _ in range(20):
+        process = start_clara(*commands.predict(killed, compressor, *options))
+        time.sleep(draw.uniform(0.4, 1.0) * seconds)  # most of the beginning is imports
+        process.kill()
+        process.communicate()
+
+    assert finish(start_clara(*commands.predict(killed, compressor, *options))).code == 0
     assert bytes_of(killed) == bytes_of(undisturbed)
 
 
