@@ -36,9 +36,11 @@ from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
 from clara_lightning.backbone.memory import MemoryConfig, MemoryKind
 from clara_lightning.corpus.index import IndexKind, build_index
-from clara_lightning.corpus.manifest import Identity, Manifest, Shard, file_sha256
-from clara_lightning.corpus.shards import shard_name, write_shard
+from clara_lightning.corpus.manifest import Identity, Manifest
+from clara_lightning.corpus.memory_dtypes import MemoryDtype
+from clara_lightning.corpus.shards import describe, shard_name, write_shard
 from clara_lightning.corpus.store import LatentStore
+from clara_lightning.corpus.store_folder import StoreFolder
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.data.records import Document, Passage, Question
 
@@ -348,29 +350,35 @@ def make_store(tmp_path: Path) -> MakeStore:
     """``make_store(memory_NLD, rows_per_shard=4)``: a finished store of documents ``d0``, ``d1``, ..."""
 
     def make(
-        memory_NLD: Tensor, *, rows_per_shard: int = 4, index: IndexKind = "maxsim", name: str = "store"
+        memory_NLD: Tensor,
+        *,
+        rows_per_shard: int = 4,
+        index: IndexKind = "maxsim",
+        name: str = "store",
+        first: int = 0,
+        compressor: str = "ab" * 32,
+        dtype: MemoryDtype = "bfloat16",
     ) -> LatentStore:
         folder = tmp_path / name
         (folder / "shards").mkdir(parents=True)
         shards = []
         for number, start in enumerate(range(0, len(memory_NLD), rows_per_shard)):
-            part = memory_NLD[start : start + rows_per_shard].to(torch.bfloat16)
-            documents = [named_document(start + row) for row in range(len(part))]
-            write_shard(folder / "shards", shard_name(number), documents, part, documents_cut=0)
-            sums = [file_sha256(folder / "shards" / f"{shard_name(number)}.{s}") for s in ("safetensors", "parquet")]
-            shards.append(Shard(shard_name(number), len(part), *sums))
+            part = memory_NLD[start : start + rows_per_shard]
+            documents = [named_document(first + start + row) for row in range(len(part))]
+            write_shard(folder / "shards", shard_name(number), documents, part, documents_cut=0, dtype=dtype)
+            shards.append(describe(folder / "shards", shard_name(number)))
         identity = Identity(
             backbone="tiny",
-            compressor="ab" * 32,
+            compressor=compressor,
             memory_tokens=memory_NLD.shape[1],
             hidden_size=memory_NLD.shape[2],
-            dtype="bfloat16",
+            dtype=dtype,
             compute_dtype="float32",
             rows_per_shard=rows_per_shard,
             documents_sha256="cd" * 32,
         )
         manifest = Manifest(identity, tuple(shards), documents_cut=0, index=index)
-        build_index(LatentStore(folder, manifest), index)
+        build_index(StoreFolder(folder, manifest), index)
         manifest.write(folder)
         return LatentStore.open(folder)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from clara_lightning.backbone.folder import AdapterFolder, build_from_folder
 from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.corpus.manifest import Manifest
 from clara_lightning.corpus.store import LatentStore
+from clara_lightning.corpus.verification import faults
 from clara_lightning.data.records import Document
 
 
@@ -36,7 +39,7 @@ def unfinished(store: Path, tmp_path: Path) -> Path:
 
 def test_a_store_holds_every_document_and_its_memory(commands: Any, store: Path, backbone: Any) -> None:
     opened = LatentStore.open(store)
-    opened.verify()
+    assert not list(faults(store))
     rows = [json.loads(line) for line in commands.files.documents.read_text(encoding="utf-8").splitlines()]
     documents = [Document(row["id"], row["text"], row["title"]) for row in rows]
 
@@ -81,6 +84,26 @@ def test_killed_at_any_moment_and_run_again_it_ends_in_the_same_bytes(
     )
     assert clara(*commands.predict(killed, compressor, *options)).code == 0
 
+    assert bytes_of(killed) == bytes_of(undisturbed)
+
+
+@pytest.mark.slow
+def test_killed_at_twenty_random_moments_it_ends_in_the_same_bytes(
+    commands: Any, start_clara: Any, finish: Any, bytes_of: Any, compressor: Path, tmp_path: Path
+) -> None:
+    options = ("--data.rows_per_shard", 1)
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    started = time.monotonic()
+    assert finish(start_clara(*commands.predict(undisturbed, compressor, *options))).code == 0
+    seconds = time.monotonic() - started
+    draw = random.Random(0)
+    for _ in range(20):
+        process = start_clara(*commands.predict(killed, compressor, *options))
+        time.sleep(draw.uniform(0.4, 1.0) * seconds)  # most of the beginning is imports
+        process.kill()
+        process.communicate()
+
+    assert finish(start_clara(*commands.predict(killed, compressor, *options))).code == 0
     assert bytes_of(killed) == bytes_of(undisturbed)
 
 

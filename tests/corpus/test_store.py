@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from clara_lightning.corpus.manifest import checksum_of
 from clara_lightning.corpus.shards import ShardReader
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.data.records import Document
@@ -110,18 +111,6 @@ def test_a_row_outside_the_store_is_an_error(made: LatentStore) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "parquet"])
-def test_verify_finds_a_single_changed_byte(made: LatentStore, suffix: str) -> None:
-    made.verify()
-    path = made.path / "shards" / f"00000001.{suffix}"
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-
-    with pytest.raises(ClaraError, match=f"00000001.{suffix}: its checksum is not the one in the manifest"):
-        LatentStore.open(made.path).verify()
-
-
-@pytest.mark.parametrize("suffix", ["safetensors", "parquet"])
 def test_a_missing_shard_file_is_refused_at_opening(made: LatentStore, suffix: str) -> None:
     (made.path / "shards" / f"00000002.{suffix}").unlink()
 
@@ -145,7 +134,7 @@ def test_a_manifest_cannot_lead_out_of_its_folder(made: LatentStore, name: str) 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda values: values.update(version=9), "version: 9 is not supported, this version reads 1"),
+        (lambda values: values.update(version=9), "version: 9 is not supported, this version reads 2"),
         (lambda values: values.pop("shards"), "not a valid manifest: 'shards'"),
         (lambda values: values["identity"].pop("dtype"), "not a valid manifest"),
         (lambda values: values["shards"][0].update(extra=1), "not a valid manifest"),
@@ -184,4 +173,5 @@ def change_manifest(store: LatentStore, change: Any) -> None:
     path = store.path / "manifest.json"
     values = json.loads(path.read_text(encoding="utf-8"))
     change(values)
+    values["sha256"] = checksum_of({key: value for key, value in values.items() if key != "sha256"})
     path.write_text(json.dumps(values), encoding="utf-8")

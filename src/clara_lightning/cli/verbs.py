@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clara_lightning.cli import asking, data_files, evaluating, preparing, synthesizing
+from clara_lightning.cli import asking, data_files, evaluating, preparing, storing, synthesizing
 
 VERBS = {
     verb.name: verb
@@ -12,5 +12,6 @@ VERBS = {
         *preparing.VERBS,
         *data_files.VERBS,
         *synthesizing.VERBS,
+        *storing.VERBS,
     )
 }

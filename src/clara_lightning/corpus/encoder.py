@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,16 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import ModelParallelStrategy
-from safetensors import safe_open
 from torch import Tensor
 
 from clara_lightning.backbone.folder import AdapterFolder, fingerprint
 from clara_lightning.backbone.loading import BackboneConfig, resolve_dtype
 from clara_lightning.corpus.index import IndexKind, build_index
-from clara_lightning.corpus.manifest import MANIFEST, Identity, Manifest, Shard, file_sha256, write_json
-from clara_lightning.corpus.shards import shard_name, write_shard
-from clara_lightning.corpus.store import LatentStore
+from clara_lightning.corpus.lock import writing
+from clara_lightning.corpus.manifest import MANIFEST, Identity, Manifest, write_json
+from clara_lightning.corpus.memory_dtypes import MemoryDtype
+from clara_lightning.corpus.shards import describe, documents_cut_in, shard_name, write_shard
+from clara_lightning.corpus.store_folder import StoreFolder
 from clara_lightning.data.corpus import CorpusBatch, CorpusDataModule
 from clara_lightning.data.records import Document
 from clara_lightning.errors import ClaraError
@@ -40,10 +42,16 @@ class CorpusEncoder(Callback):
     Args:
         store: folder of the store; required for ``clara predict``.
         index: ``flat`` (FAISS over flattened memory) or ``maxsim`` (late interaction, scanned).
+        dtype: how memory is kept: in two bytes a value, or in one (``int8``, ``float8``) with a scale for each memory
+            token.
     """
 
-    def __init__(self, store: str | None = None, *, index: IndexKind = "maxsim") -> None:
+    def __init__(
+        self, store: str | None = None, *, index: IndexKind = "maxsim", dtype: MemoryDtype = "bfloat16"
+    ) -> None:
         self.store = Path(store) if store else None
+        self.dtype: MemoryDtype = dtype
+        self._writing = ExitStack()
         self.index: IndexKind = index
         self._identity: Identity | None = None
         self._documents: dict[int, Document] = {}
@@ -56,7 +64,7 @@ class CorpusEncoder(Callback):
             return
         corpus, folder = self._parts(trainer, pl_module)
         assert self.store is not None
-        self._identity = identity_of(folder, pl_module.backbone_config, corpus)  # type: ignore[arg-type]
+        self._identity = identity_of(folder, pl_module.backbone_config, corpus, dtype=self.dtype)  # type: ignore[arg-type]
         found = _read_plan(self.store)
         if found is not None:
             _refuse_other(self.store, found, self._identity)
@@ -76,6 +84,7 @@ class CorpusEncoder(Callback):
         self.store.mkdir(parents=True, exist_ok=True)
         write_json(self.store / PLAN, asdict(self._identity))
         (self.store / "shards").mkdir(exist_ok=True)
+        self._writing.enter_context(writing(self.store, setting="encoder.store"))
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make sure that the loaded weights are those of the fingerprint."""
@@ -111,6 +120,7 @@ class CorpusEncoder(Callback):
             [self._documents[place] for place in places],
             torch.stack([self._memory[place] for place in places]),
             documents_cut=self._cut,
+            dtype=self.dtype,
         )
         self._documents, self._memory, self._cut = {}, {}, 0
 
@@ -125,6 +135,7 @@ class CorpusEncoder(Callback):
         if trainer.is_global_zero and not (self.store / MANIFEST).is_file():
             corpus = trainer.datamodule  # type: ignore[attr-defined]
             finish_store(self.store, self._identity, num_shards=corpus.num_shards, index=self.index)
+        self._writing.close()
         trainer.strategy.barrier("store finished")
 
     def _parts(self, trainer: Trainer, pl_module: LightningModule) -> tuple[CorpusDataModule, AdapterFolder]:
@@ -146,14 +157,16 @@ class CorpusEncoder(Callback):
         return corpus, folder
 
 
-def identity_of(folder: AdapterFolder, backbone: BackboneConfig, corpus: CorpusDataModule) -> Identity:
+def identity_of(
+    folder: AdapterFolder, backbone: BackboneConfig, corpus: CorpusDataModule, *, dtype: MemoryDtype
+) -> Identity:
     """What a store of this corpus by this compressor on this backbone is."""
     return Identity(
         backbone=str(backbone.name),
         compressor=folder.fingerprint,
         memory_tokens=folder.memory.tokens,
         hidden_size=int(folder.architecture["hidden_size"]),
-        dtype="bfloat16",
+        dtype=dtype,
         compute_dtype=str(resolve_dtype(backbone.dtype)).removeprefix("torch."),
         rows_per_shard=corpus.rows_per_shard,
         documents_sha256=corpus.summary.sha256,
@@ -178,22 +191,14 @@ def finish_store(store: Path, identity: Identity, *, num_shards: int, index: Ind
         )
     shards, cut = [], 0
     for number in range(num_shards):
-        shard, shard_cut = _describe(store / "shards", shard_name(number))
-        shards.append(shard)
-        cut += shard_cut
+        name = shard_name(number)
+        shards.append(describe(store / "shards", name))
+        cut += documents_cut_in(store / "shards", name)
     manifest = Manifest(identity, tuple(shards), documents_cut=cut, index=index)
-    build_index(LatentStore(store, manifest), index)
+    build_index(StoreFolder(store, manifest), index)
     manifest.write(store)
     (store / PLAN).unlink(missing_ok=True)
     log.info("store %s: %d documents, %d of them longer than the limit and cut", store, manifest.rows, cut)
-
-
-def _describe(folder: Path, name: str) -> tuple[Shard, int]:
-    memory, text = folder / f"{name}.safetensors", folder / f"{name}.parquet"
-    with safe_open(str(memory), framework="pt") as file:
-        rows = file.get_slice("memory").get_shape()[0]
-        cut = int(file.metadata()["documents_cut"])
-    return Shard(name, rows, file_sha256(memory), file_sha256(text)), cut
 
 
 def _read_plan(store: Path) -> Identity | None:

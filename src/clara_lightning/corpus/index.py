@@ -5,16 +5,18 @@ Shapes: B queries, N documents, L memory tokens, D hidden size, K results.
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import faiss
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from clara_lightning.corpus.store import LatentStore
+from clara_lightning.corpus.store_folder import StoreFolder
 from clara_lightning.errors import ClaraError
 from clara_lightning.objectives.scores import ScoreName, score
 
@@ -78,7 +80,7 @@ class FlatIndex:
         store: the documents.
     """
 
-    def __init__(self, store: LatentStore) -> None:
+    def __init__(self, store: StoreFolder) -> None:
         self.store = store
         path = store.path / "index" / FLAT_FILE
         if not path.is_file():
@@ -104,7 +106,66 @@ class FlatIndex:
         return scores, rows
 
 
-def build_index(store: LatentStore, kind: IndexKind) -> None:
+class LiveIndex:
+    """An index that knows documents which were deleted since: it finds more, and leaves them out.
+
+    Args:
+        index: over all rows of the shards.
+        live_rows: which of them are rows of the store, rising.
+    """
+
+    def __init__(self, index: Index, *, live_rows: NDArray[np.int64], whole_rows: int) -> None:
+        self._index = index
+        self._whole_rows = whole_rows
+        self._num_live = len(live_rows)
+        row_of = np.full(whole_rows, -1, dtype=np.int64)
+        row_of[live_rows] = np.arange(len(live_rows))
+        self._row_of = torch.from_numpy(row_of)
+
+    def search(self, query_BLD: Tensor, weights_BL: Tensor, *, top_k: int) -> Hits:
+        """See :class:`Index`."""
+        if not 1 <= top_k <= self._num_live:
+            raise ClaraError(f"top_k must be between 1 and {self._num_live}, the documents of the store, got {top_k}")
+        width = min(2 * top_k, self._whole_rows)
+        while True:
+            hits = self._index.search(query_BLD, weights_BL, top_k=width)
+            rows_BK = self._row_of.to(hits.rows_BK.device)[hits.rows_BK]
+            if width == self._whole_rows or bool(((rows_BK >= 0).sum(dim=1) >= top_k).all()):
+                break
+            width = min(2 * width, self._whole_rows)
+        # Stable: rows that are there come first, in the order of their scores.
+        order_BK = (rows_BK < 0).to(torch.int8).sort(dim=1, stable=True).indices[:, :top_k]
+        return Hits(hits.scores_BK.gather(1, order_BK), rows_BK.gather(1, order_BK))
+
+
+class JoinedIndex:
+    """The indexes of several folders as one.
+
+    Args:
+        indexes: of the folders, in the order of their rows.
+        rows: documents of each.
+    """
+
+    def __init__(self, indexes: Sequence[Index], rows: Sequence[int]) -> None:
+        self._indexes = indexes
+        self._rows = rows
+
+    def search(self, query_BLD: Tensor, weights_BL: Tensor, *, top_k: int) -> Hits:
+        """See :class:`Index`."""
+        if not 1 <= top_k <= sum(self._rows):
+            raise ClaraError(f"top_k must be between 1 and {sum(self._rows)}, the documents of the store, got {top_k}")
+        found, start = [], 0
+        for index, rows in zip(self._indexes, self._rows, strict=True):
+            hits = index.search(query_BLD, weights_BL, top_k=min(top_k, rows))
+            found.append(Hits(hits.scores_BK, hits.rows_BK + start))
+            start += rows
+        scores_BK, rows_BK = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
+        # Stable, and earlier folders come first: equal scores stand by row.
+        order_BK = scores_BK.sort(dim=1, descending=True, stable=True).indices[:, :top_k]
+        return Hits(scores_BK.gather(1, order_BK), rows_BK.gather(1, order_BK))
+
+
+def build_index(store: StoreFolder, kind: IndexKind) -> None:
     """Write ``index/`` of a store.
 
     ``flat`` is a FAISS file of float32 vectors of L * D dimensions (twice the space of a bfloat16 memory). ``maxsim``
@@ -127,16 +188,31 @@ def build_index(store: LatentStore, kind: IndexKind) -> None:
 
 def open_index(store: LatentStore, *, score: ScoreName) -> Index:
     """The fastest exact index of ``store`` for a score."""
-    if score == "flat" and (Path(store.path) / "index" / FLAT_FILE).is_file():
-        return FlatIndex(store)
-    return ScanIndex(store, score=score)
+    if not any(_has_index(part, score) for part in store.parts):
+        return ScanIndex(store, score=score)
+    if len(store.parts) == 1:
+        return _index_of(store.parts[0], score)
+    return JoinedIndex([_index_of(part, score) for part in store.parts], [len(part) for part in store.parts])
+
+
+def _has_index(part: StoreFolder, score: ScoreName) -> bool:
+    return score == "flat" and (part.path / "index" / FLAT_FILE).is_file()
+
+
+def _index_of(part: StoreFolder, score: ScoreName) -> Index:
+    if not _has_index(part, score):
+        return ScanIndex(LatentStore(part), score=score)
+    index = FlatIndex(part.whole)
+    if part.live_rows is None:
+        return index
+    return LiveIndex(index, live_rows=part.live_rows, whole_rows=len(part.whole))
 
 
 def _flat_vectors(memory_NLD: Tensor) -> np.ndarray:
     return F.normalize(memory_NLD.detach().float().flatten(1), dim=1).cpu().numpy()
 
 
-def _check_top_k(top_k: int, store: LatentStore) -> None:
+def _check_top_k(top_k: int, store: LatentStore | StoreFolder) -> None:
     if not 1 <= top_k <= len(store):
         raise ClaraError(
             f"top_k must be between 1 and the number of documents in the store ({len(store)}), got {top_k}"

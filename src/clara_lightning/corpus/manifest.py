@@ -1,4 +1,8 @@
-"""The store's manifest: what a store folder holds, written last and by rename."""
+"""The store's manifest: what a store folder holds, written last and by rename.
+
+A store changes by a new manifest: documents that are appended are shards that it names besides, deleted ones rows that
+it leaves out, and a reader who opened the store before goes on with what the manifest said then.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,10 @@ from typing import Any
 
 from clara_lightning.errors import ClaraError
 
-VERSION = 1
+VERSION = 2
 MANIFEST = "manifest.json"
+_READABLE = (1, VERSION)
+_SAME = ("backbone", "compressor", "memory_tokens", "hidden_size", "dtype", "compute_dtype")
 
 
 @dataclass(frozen=True)
@@ -27,8 +33,17 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class Deletions:
+    """Rows that are deleted: ``deletions/NAME.npy`` holds their numbers over all shards, rising, as int64."""
+
+    name: str
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Identity:
-    """What decides every byte of a store, apart from the documents.
+    """What decides every byte of an encoding, apart from the documents.
 
     Attributes:
         backbone: name of the pretrained weights.
@@ -50,16 +65,26 @@ class Identity:
     rows_per_shard: int
     documents_sha256: str
 
+    def difference(self, other: Identity) -> str | None:
+        """Why rows of both cannot be compared, as ``NAME is OURS there and THEIRS here``; documents may differ."""
+        for name in _SAME:
+            ours, theirs = getattr(self, name), getattr(other, name)
+            if ours != theirs:
+                return f"{name} is {ours} there and {theirs} here"
+        return None
+
 
 @dataclass(frozen=True)
 class Manifest:
     """``manifest.json``.
 
     Attributes:
-        identity: what the store was made by and from.
+        identity: what the store was made by; documents and rows per shard are those of the first encoding.
         shards: in the order of the documents.
-        documents_cut: documents longer than the limit, whose tail is not in memory.
-        index: kind of the index in ``index/`` (``flat`` or ``maxsim``).
+        documents_cut: documents longer than the limit, whose tail is not in memory, deleted ones among them.
+        index: kind of the index in ``index/``.
+        deletions: rows of the shards that are none of the store's, if there are any.
+        generation: how often the store was changed.
         version: of the format.
     """
 
@@ -67,16 +92,24 @@ class Manifest:
     shards: tuple[Shard, ...]
     documents_cut: int
     index: str
+    deletions: Deletions | None = None
+    generation: int = 0
     version: int = VERSION
+
+    @property
+    def stored_rows(self) -> int:
+        """Rows of the shards, deleted ones among them."""
+        return sum(shard.rows for shard in self.shards)
 
     @property
     def rows(self) -> int:
         """Number of documents."""
-        return sum(shard.rows for shard in self.shards)
+        return self.stored_rows - (self.deletions.rows if self.deletions else 0)
 
     def write(self, folder: Path) -> None:
         """Write ``manifest.json`` whole or not at all."""
-        write_json(folder / MANIFEST, asdict(self) | {"rows": self.rows})
+        values = asdict(self) | {"rows": self.rows}
+        write_json(folder / MANIFEST, values | {"sha256": checksum_of(values)})
 
     @classmethod
     def read(cls, folder: Path, *, setting: str) -> Manifest:
@@ -93,20 +126,44 @@ class Manifest:
             raise ClaraError(f"{setting}: {folder} is no store ({unfinished})")
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-            if values["version"] != VERSION:
+            if values["version"] not in _READABLE:
                 raise ClaraError(f"{path}: version: {values['version']} is not supported, this version reads {VERSION}")
+            _check_sum(path, values)
             shards = tuple(Shard(**shard) for shard in values["shards"])
-            _check_names(path, shards)
-            return cls(Identity(**values["identity"]), shards, values["documents_cut"], values["index"])
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            deletions = Deletions(**values["deletions"]) if values.get("deletions") else None
+            _check_names(path, [shard.name for shard in shards] + ([deletions.name] if deletions else []))
+            return cls(
+                Identity(**values["identity"]),
+                shards,
+                values["documents_cut"],
+                values["index"],
+                deletions,
+                values.get("generation", 0),
+            )
+        except ClaraError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
             raise ClaraError(f"{path}: not a valid manifest: {error}") from error
 
 
-def _check_names(path: Path, shards: tuple[Shard, ...]) -> None:
-    """No shard name leads out of the folder."""
-    for shard in shards:
-        if Path(shard.name).name != shard.name or shard.name in ("", ".", ".."):
-            raise ClaraError(f"{path}: shards: {shard.name!r} is not a plain file name")
+def _check_sum(path: Path, values: Mapping[str, Any]) -> None:
+    """A manifest of which a byte was changed is none, even where it can be read."""
+    if values["version"] == 1:  # had no checksum
+        return
+    if checksum_of({key: value for key, value in values.items() if key != "sha256"}) != values["sha256"]:
+        raise ClaraError(f"{path}: its checksum is not its own: the file was changed")
+
+
+def checksum_of(values: Mapping[str, Any]) -> str:
+    """Hex sha256 of a manifest's values, but for the checksum itself."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    """No name leads out of the folder."""
+    for name in names:
+        if Path(name).name != name or name in ("", ".", ".."):
+            raise ClaraError(f"{path}: shards: {name!r} is not a plain file name")
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -1,0 +1,200 @@
+"""``clara store info | verify | append | delete | compact | export``: what is done with a store that is finished.
+
+This module imports nothing heavy, so that help answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from clara_lightning.cli.verb import Verb
+from clara_lightning.errors import ClaraError
+
+
+def _store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("store", metavar="STORE", help="store made by clara predict")
+
+
+def _info_options(parser: argparse.ArgumentParser) -> None:
+    _store(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _append_options(parser: argparse.ArgumentParser) -> None:
+    _store(parser)
+    parser.add_argument(
+        "--documents", required=True, metavar="IN", help="documents to add, as clara predict reads them"
+    )
+    parser.add_argument("--adapters", required=True, metavar="DIR", help="adapter folder that the store was made with")
+    parser.add_argument("--replace", action="store_true", help="documents with an id that is there take its place")
+    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="documents at once (default: 16)")
+    parser.epilog = "More settings are those of clara predict, as --model.init_args.backbone.dtype float32."
+
+
+def _delete_options(parser: argparse.ArgumentParser) -> None:
+    _store(parser)
+    parser.add_argument("--id", action="append", default=[], metavar="ID", help="of a document (may be repeated)")
+    parser.add_argument("--ids", metavar="FILE", help="file with one id a line; - is standard input")
+
+
+def _export_options(parser: argparse.ArgumentParser) -> None:
+    _store(parser)
+    parser.add_argument("out", metavar="OUT", help=".jsonl: the documents; .parquet: the documents with their memory")
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def info(args: argparse.Namespace) -> None:
+    """Say what a store holds, from its manifest."""
+    from clara_lightning.corpus.manifest import Manifest
+    from clara_lightning.corpus.memory_dtypes import bytes_per_row
+
+    folder = Path(args.store)
+    manifest = Manifest.read(folder, setting="STORE")
+    identity = manifest.identity
+    size = bytes_per_row(identity.dtype, identity.memory_tokens, identity.hidden_size)  # type: ignore[arg-type]
+    rows: dict[str, Any] = {
+        "documents": manifest.rows,
+        "deleted, not compacted": manifest.stored_rows - manifest.rows,
+        "documents cut": manifest.documents_cut,
+        "memory tokens": identity.memory_tokens,
+        "hidden size": identity.hidden_size,
+        "memory kept as": identity.dtype,
+        "bytes of memory a document": size,
+        "bytes": sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+        "shards": len(manifest.shards),
+        "index": manifest.index,
+        "backbone": identity.backbone,
+        "computed in": identity.compute_dtype,
+        "compressor": identity.compressor,
+        "generation": manifest.generation,
+    }
+    if args.json:
+        print(json.dumps(rows))
+        return
+    width = max(map(len, rows))
+    print(
+        "\n".join(
+            f"{name:<{width}}  {f'{value:,}' if isinstance(value, int) else value}" for name, value in rows.items()
+        )
+    )
+
+
+def verify(args: argparse.Namespace) -> None:
+    """Read every file of a store: checksums, numbers of rows, ids. The exit code is 2 where something is wrong."""
+    from clara_lightning.corpus.verification import faults
+
+    found = list(faults(args.store, tell=_tell))
+    for line in found:
+        print(line)
+    if found:
+        raise ClaraError(f"{args.store}: {len(found)} faults")
+    print(f"{args.store}: nothing is wrong")
+
+
+def append(args: argparse.Namespace) -> None:
+    """Encode more documents and add them; those that are there are not encoded again."""
+    from clara_lightning.corpus.maintenance import STAGING, adopt, require_new, was_adopted
+    from clara_lightning.corpus.manifest import Manifest
+
+    folder = Path(args.store)
+    staging = folder / STAGING
+    identity = Manifest.read(folder, setting="STORE").identity
+    if not was_adopted(folder, staging):  # as after a kill at the very end
+        if not args.replace:
+            require_new(folder, args.documents)
+        _encode(args, staging, dtype=identity.dtype, rows_per_shard=identity.rows_per_shard)
+    print(f"{args.store}: {adopt(folder, staging, replace_existing=args.replace):,} documents")
+
+
+def _encode(args: argparse.Namespace, staging: Path, *, dtype: str, rows_per_shard: int) -> None:
+    from clara_lightning.cli.main import configuration_errors
+
+    words = [
+        *("predict", "--model", "clara_lightning.SalientCompressor", "--model.init_from", args.adapters),
+        *("--data", "clara_lightning.CorpusDataModule", "--data.documents", args.documents),
+        *("--data.batch_size", str(args.batch_size), "--data.rows_per_shard", str(rows_per_shard)),
+        *("--encoder.store", str(staging), "--encoder.dtype", dtype, *args.settings),
+    ]
+    with configuration_errors(words):
+        from clara_lightning.cli.trainer import run_trainer
+
+        run_trainer(words)
+
+
+def delete(args: argparse.Namespace) -> None:
+    """Delete documents by id. Their space is given back by clara store compact."""
+    from clara_lightning.corpus.maintenance import delete as delete_documents
+
+    ids = [*args.id, *_lines(args.ids)] if args.ids else args.id
+    if not ids:
+        raise ClaraError("store delete: --id or --ids is required: the documents to delete")
+    print(f"{args.store}: {delete_documents(args.store, ids):,} documents left")
+
+
+def _lines(name: str) -> Iterator[str]:
+    from clara_lightning.data.rows import readable
+
+    with readable(name, UnicodeDecodeError):
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    return (line.strip() for line in text.splitlines() if line.strip())
+
+
+def compact(args: argparse.Namespace) -> None:
+    """Write the documents that are there into new shards, and give the space of deleted ones back."""
+    from clara_lightning.corpus.maintenance import compact as compact_store
+
+    manifest = compact_store(args.store, tell=_tell)
+    print(f"{args.store}: {manifest.rows:,} documents in {len(manifest.shards):,} shards")
+
+
+def export(args: argparse.Namespace) -> None:
+    """Write the documents of a store as a file, with their memory or without."""
+    from clara_lightning.corpus.export import export as export_store
+
+    print(f"{args.out}: {export_store(args.store, args.out):,} documents")
+
+
+def _verb(
+    name: str, summary: str, options: Callable[[argparse.ArgumentParser], None], call: Callable[..., None]
+) -> Verb:
+    return Verb(f"store {name}", summary, options, call, passes_on=name == "append")
+
+
+VERBS_OF_STORE: Iterable[Verb] = (
+    _verb("info", "what it holds", _info_options, info),
+    _verb("verify", "whether it is what was written", _store, verify),
+    _verb("append", "add documents", _append_options, append),
+    _verb("delete", "delete documents by id", _delete_options, delete),
+    _verb("compact", "give the space of deleted documents back", _store, compact),
+    _verb("export", "write documents and memory as a file", _export_options, export),
+)
+
+
+def _no_options(parser: argparse.ArgumentParser) -> None:
+    lines = "\n".join(f"  {verb.name.partition(' ')[2]:<9} {verb.summary}" for verb in VERBS_OF_STORE)
+    parser.usage = "clara store VERB STORE [options]"
+    parser.epilog = f"verbs:\n{lines}"
+
+
+def store(args: argparse.Namespace) -> None:
+    """Look at a store, check it, and change it without encoding it anew."""
+    raise ClaraError(f"store: which verb? ({', '.join(verb.name.partition(' ')[2] for verb in VERBS_OF_STORE)})")
+
+
+VERBS = (
+    Verb(
+        "store",
+        "look at a store, check it, change it",
+        _no_options,
+        store,
+        verbs={verb.name.partition(" ")[2]: verb for verb in VERBS_OF_STORE},
+    ),
+)
