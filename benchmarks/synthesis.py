@@ -5,7 +5,7 @@ same. CPU time is the client's alone, from the chat to the completion with the b
 it stays honest where other work runs beside. Memory is the peak resident size of the process, the interpreter and
 aiohttp in it.
 
-**rules**: the whole command with the teacher that has no model, over many documents: reading, comparing with each other,
+**rules**: the whole command with the teacher that has no model, over many documents: reading, comparing them,
 questions, checks, writing, the report. The documents are those of the demo with other names and numbers in them.
 """
 

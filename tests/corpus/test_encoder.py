@@ -284,3 +284,13 @@ def test_bad_rows_that_are_allowed_are_counted(commands: Any, clara: Any, compre
 
     assert outcome.code == 0 and "skipped bad rows: 1; the first: " in outcome.err
     assert len(LatentStore.open(tmp_path / "store")) == 1
+
+
+def test_a_long_encoding_says_how_far_it_is(
+    commands: Any, clara: Any, compressor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clara_lightning.corpus.encoder.SECONDS_BETWEEN_LINES", 0.0)
+
+    done = clara(*commands.predict(tmp_path / "store", compressor))
+
+    assert "24 of 40 documents, " in done.err and "GB of memory written, time left 0:00:" in done.err

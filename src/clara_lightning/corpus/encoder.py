@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from contextlib import ExitStack
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from clara_lightning.backbone.loading import BackboneConfig, resolve_dtype
 from clara_lightning.corpus.index import IndexKind, build_index
 from clara_lightning.corpus.lock import writing
 from clara_lightning.corpus.manifest import MANIFEST, Identity, Manifest, write_json
-from clara_lightning.corpus.memory_dtypes import MemoryDtype
+from clara_lightning.corpus.memory_dtypes import MemoryDtype, bytes_per_row
 from clara_lightning.corpus.shards import describe, documents_cut_in, shard_name, write_shard
 from clara_lightning.corpus.store_folder import StoreFolder
 from clara_lightning.data.corpus import CorpusBatch, CorpusDataModule
@@ -32,6 +34,8 @@ from clara_lightning.data.records import Document
 from clara_lightning.errors import ClaraError
 
 PLAN = "encoding.json"
+SECONDS_BETWEEN_LINES = 30.0
+"""So often an encoding says how far it is."""
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +61,8 @@ class CorpusEncoder(Callback):
         self._documents: dict[int, Document] = {}
         self._memory: dict[int, Tensor] = {}
         self._cut = 0
+        self._encoded = 0
+        self._started = self._told = time.monotonic()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Compare with what is in the store folder, and tell the DataModule which shards are done."""
@@ -95,6 +101,7 @@ class CorpusEncoder(Callback):
                 f"model.init_args.init_from: the compressor's weights have fingerprint {actual[:16]}, its clara.yaml "
                 f"says {self._identity.compressor[:16]}: the folder was changed, or a --ckpt_path was given"
             )
+        self._started = self._told = time.monotonic()
 
     def on_predict_batch_end(
         self,
@@ -123,6 +130,32 @@ class CorpusEncoder(Callback):
             dtype=self.dtype,
         )
         self._documents, self._memory, self._cut = {}, {}, 0
+        self._encoded += batch.shard_rows
+        self._tell(trainer)
+
+    def _tell(self, trainer: Trainer) -> None:
+        """Say now and then how far the encoding is, how fast it goes, and how much it takes."""
+        now = time.monotonic()
+        if not trainer.is_global_zero or now - self._told < SECONDS_BETWEEN_LINES:
+            return
+        assert self._identity is not None
+        self._told = now
+        corpus: CorpusDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        total = corpus.summary.documents
+        before = min(len(corpus.finished_shards) * corpus.rows_per_shard, total)
+        done = min(self._encoded * trainer.world_size, total - before)  # the other processes go as fast
+        rate = done / (now - self._started)
+        identity = self._identity
+        size = bytes_per_row(self.dtype, identity.memory_tokens, identity.hidden_size) * (before + done)
+        left = timedelta(seconds=round((total - before - done) / rate))
+        log.info(
+            "%s of %s documents, %.1f a second, %.2f GB of memory written, time left %s",
+            f"{before + done:,}",
+            f"{total:,}",
+            rate,
+            size / 1e9,
+            left,
+        )
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Build the index and write the manifest, once every process has written its shards.
