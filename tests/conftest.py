@@ -7,6 +7,7 @@ functions; tests reach them through the fixtures at the end.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -345,10 +346,15 @@ def named_document(number: int) -> Document:
 
 @pytest.fixture
 def make_store(tmp_path: Path) -> MakeStore:
-    """``make_store(memory_NLD, rows_per_shard=4)``: a finished store of documents ``d0``, ``d1``, ..."""
+    """``make_store(memory_NLD, rows_per_shard=4)``: a finished store of documents ``d0``, ``d1``, ..., or of others."""
 
     def make(
-        memory_NLD: Tensor, *, rows_per_shard: int = 4, index: IndexKind = "maxsim", name: str = "store"
+        memory_NLD: Tensor,
+        *,
+        rows_per_shard: int = 4,
+        index: IndexKind = "maxsim",
+        name: str = "store",
+        texts: Sequence[str] | None = None,
     ) -> LatentStore:
         folder = tmp_path / name
         (folder / "shards").mkdir(parents=True)
@@ -356,6 +362,8 @@ def make_store(tmp_path: Path) -> MakeStore:
         for number, start in enumerate(range(0, len(memory_NLD), rows_per_shard)):
             part = memory_NLD[start : start + rows_per_shard].to(torch.bfloat16)
             documents = [named_document(start + row) for row in range(len(part))]
+            if texts is not None:
+                documents = [replace(each, text=texts[start + n], title="") for n, each in enumerate(documents)]
             write_shard(folder / "shards", shard_name(number), documents, part, documents_cut=0)
             sums = [file_sha256(folder / "shards" / f"{shard_name(number)}.{s}") for s in ("safetensors", "parquet")]
             shards.append(Shard(shard_name(number), len(part), *sums))
