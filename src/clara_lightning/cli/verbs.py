@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from clara_lightning.cli import asking, data_files, evaluating, preparing, synthesizing
+from clara_lightning.cli import asking, data_files, evaluating, hybrid, preparing, synthesizing
 
 VERBS = {
     verb.name: verb
     for verb in (
         *asking.VERBS,
+        *hybrid.VERBS,
         *evaluating.VERBS,
         *preparing.VERBS,
         *data_files.VERBS,

@@ -151,34 +151,51 @@ def require_lexical_index(store: LatentStore, *, setting: str = "--store") -> No
             )
 
 
-def build_lexical_index(store: LatentStore) -> LexicalIndex:
+def build_lexical_index(store: LatentStore, *, setting: str = "--store") -> LexicalIndex:
     """Write ``index/bm25/`` of a store, whole or not at all; one that is there is replaced.
 
     The documents are read twice, a batch at a time. In memory are held the different words and, as the system likes, a
     part of the files that are being written: eight bytes for each different word of a document.
+
+    Raises:
+        ClaraError: the folder cannot be written to, or the disk has no room.
     """
     folder = folder_of(store)
     working, old = folder.with_name(f".{FOLDER}.tmp"), folder.with_name(f".{FOLDER}.old")
     for left in (working, old):
         shutil.rmtree(left, ignore_errors=True)
-    scratch = working / "scratch"
+    log.info("%s: reading %d documents twice, for BM25", store.path, len(store))
+    try:
+        _write(store, working)
+        if folder.exists():
+            folder.rename(old)
+        working.rename(folder)
+    except OSError as error:
+        raise ClaraError(f"{setting}: {folder} cannot be written: {error.strerror or error}") from error
+    finally:
+        for left in (working, old):
+            shutil.rmtree(left, ignore_errors=True)
+    return LexicalIndex.open(store, setting=setting)
+
+
+def _write(store: LatentStore, folder: Path) -> None:
+    scratch = folder / "scratch"
     scratch.mkdir(parents=True)
 
     def on_disk(name: str, length: int, dtype: DTypeLike) -> NDArray[Any]:
+        # A mapped file takes its room when it is written to, and ends the process where there is none left. There are
+        # two such files of the same size, and bm25s saves a copy of each.
+        needed, free = 4 * length * np.dtype(dtype).itemsize, shutil.disk_usage(scratch).free
+        if free < needed:
+            raise OSError(f"it takes {needed:,} bytes, and {free:,} are free")
         return np.lib.format.open_memmap(scratch / f"{name}.npy", mode="w+", dtype=dtype, shape=(length,))
 
-    log.info("%s: reading %d documents twice, for BM25", store.path, len(store))
-    _model_of(collect(lambda: contents(store), allocate=on_disk)).save(working, show_progress=False)
+    _model_of(collect(lambda: contents(store), allocate=on_disk)).save(folder, show_progress=False)
     shutil.rmtree(scratch)
-    write_json(working / BELONGS, _belongs(store))
-    for path in working.iterdir():
+    write_json(folder / BELONGS, _belongs(store))
+    for path in folder.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    if folder.exists():
-        folder.rename(old)
-    working.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-    return LexicalIndex.open(store)
 
 
 def contents(store: LatentStore) -> Iterator[Sequence[str]]:
