@@ -7,6 +7,7 @@ functions; tests reach them through the fixtures at the end.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -347,7 +348,7 @@ def named_document(number: int) -> Document:
 
 @pytest.fixture
 def make_store(tmp_path: Path) -> MakeStore:
-    """``make_store(memory_NLD, rows_per_shard=4)``: a finished store of documents ``d0``, ``d1``, ..."""
+    """``make_store(memory_NLD, rows_per_shard=4)``: a finished store of documents ``d0``, ``d1``, ..., or of others."""
 
     def make(
         memory_NLD: Tensor,
@@ -358,6 +359,7 @@ def make_store(tmp_path: Path) -> MakeStore:
         first: int = 0,
         compressor: str = "ab" * 32,
         dtype: MemoryDtype = "bfloat16",
+        texts: Sequence[str] | None = None,
     ) -> LatentStore:
         folder = tmp_path / name
         (folder / "shards").mkdir(parents=True)
@@ -365,6 +367,8 @@ def make_store(tmp_path: Path) -> MakeStore:
         for number, start in enumerate(range(0, len(memory_NLD), rows_per_shard)):
             part = memory_NLD[start : start + rows_per_shard]
             documents = [named_document(first + start + row) for row in range(len(part))]
+            if texts is not None:
+                documents = [replace(each, text=texts[start + n], title="") for n, each in enumerate(documents)]
             write_shard(folder / "shards", shard_name(number), documents, part, documents_cut=0, dtype=dtype)
             shards.append(describe(folder / "shards", shard_name(number)))
         identity = Identity(

@@ -11,10 +11,12 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from clara_lightning.cli.hybrid import hybrid_of, hybrid_options
 from clara_lightning.cli.verb import Verb, backbone_of, model_options
 from clara_lightning.errors import ClaraError
 
 if TYPE_CHECKING:
+    from clara_lightning.corpus.hybrid import HybridSettings
     from clara_lightning.inference.pipeline import ClaraPipeline
 
 
@@ -23,6 +25,7 @@ def _store_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", required=True, metavar="DIR", help="store made by clara predict")
     parser.add_argument("--adapters", required=True, metavar="DIR", help="adapter folder made by clara fit")
     parser.add_argument("--top-k", type=int, metavar="K", help="documents per question (default: as trained)")
+    hybrid_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object a question")
     model_options(parser)
 
@@ -58,15 +61,23 @@ def _questions(given: str) -> list[str]:
     return questions
 
 
+def _pipeline(args: argparse.Namespace, hybrid: HybridSettings | None) -> ClaraPipeline:
+    from clara_lightning.inference.pipeline import ClaraPipeline
+
+    return ClaraPipeline.open(
+        adapters=args.adapters, store=args.store, backbone=backbone_of(args), device=args.device, hybrid=hybrid
+    )
+
+
 def ask(args: argparse.Namespace) -> None:
     """Answer a question from the memory of the best documents in a store."""
     questions = _questions(args.question)
+    hybrid = hybrid_of(args)
+    if args.explain and hybrid is not None:
+        raise ClaraError("--explain: its soft choice is one of trained scores: leave out --hybrid")
     from clara_lightning.cli.screen import print_answer
-    from clara_lightning.inference.pipeline import ClaraPipeline
 
-    pipeline = ClaraPipeline.open(
-        adapters=args.adapters, store=args.store, backbone=backbone_of(args), device=args.device
-    )
+    pipeline = _pipeline(args, hybrid)
     if args.explain:
         _explain(args, pipeline, questions)
         return
@@ -94,11 +105,8 @@ def search(args: argparse.Namespace) -> None:
     """Show the best documents of a store for a question."""
     questions = _questions(args.question)
     from clara_lightning.cli.screen import print_hits
-    from clara_lightning.inference.pipeline import ClaraPipeline
 
-    pipeline = ClaraPipeline.open(
-        adapters=args.adapters, store=args.store, backbone=backbone_of(args), device=args.device
-    )
+    pipeline = _pipeline(args, hybrid_of(args))
     for question, hits in zip(questions, pipeline.search(questions, top_k=args.top_k), strict=True):
         if args.json:
             rows = [

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from clara_lightning.cli.hybrid import hybrid_of, hybrid_options
 from clara_lightning.cli.verb import Verb, backbone_of, model_options
 from clara_lightning.errors import ClaraError
 
@@ -25,7 +26,7 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
         help="comma-separated, beside the four that are always measured (default: all that the data allow):\n"
         "none, another, gold_memory, gold_text; retrieved_memory, oracle_memory, retrieved_text, NAME_memory;\n"
         "backbone_none, backbone_gold_text, backbone_gold_tokens, backbone_retrieved_text, backbone_NAME_text,\n"
-        "where NAME is bm25, dense or a --reasoner",
+        "where NAME is bm25, dense, hybrid (with --hybrid) or a --reasoner",
     )
     parser.add_argument(
         "--candidates",
@@ -45,6 +46,7 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="dense retriever of sentence-transformers (default: all-MiniLM-L6-v2; none: off)",
     )
+    hybrid_options(parser)
     parser.add_argument("--paraphrases", metavar="FILE", help="SCP data: say its documents in other words, for ROUGE-L")
     parser.add_argument("--top-k", type=int, metavar="K", help="documents per question (default: as trained)")
     parser.add_argument("--limit", type=int, metavar="N", help="N questions, drawn by --seed")
@@ -91,6 +93,7 @@ def evaluate(args: argparse.Namespace) -> None:
             candidates=args.candidates,
             reasoners=_named_folders(args.reasoner),
             dense=args.dense,
+            hybrid=hybrid_of(args),
             paraphrases=args.paraphrases,
             top_k=args.top_k,
             limit=args.limit,

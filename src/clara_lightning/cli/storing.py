@@ -1,4 +1,4 @@
-"""``clara store info | verify | append | delete | compact | export``: what is done with a store that is finished.
+"""``clara store info | verify | append | delete | compact | index | export``: what is done with a finished store.
 
 This module imports nothing heavy, so that help answers at once.
 """
@@ -162,6 +162,25 @@ def export(args: argparse.Namespace) -> None:
     print(f"{args.out}: {export_store(args.store, args.out):,} documents")
 
 
+def _index_options(parser: argparse.ArgumentParser) -> None:
+    _store(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def index(args: argparse.Namespace) -> None:
+    """Build the index of a store's words (BM25) that --hybrid needs; one that is there is replaced."""
+    from clara_lightning.corpus.lexical import build_lexical_index, folder_of
+    from clara_lightning.corpus.store import LatentStore
+
+    opened = LatentStore.open(args.store, setting="STORE")
+    made = build_lexical_index(opened)
+    size = sum(path.stat().st_size for path in folder_of(opened).iterdir())
+    if args.json:
+        print(json.dumps({"documents": len(made), "words": made.num_words, "bytes": size}))
+    else:
+        print(f"{folder_of(opened)}: {len(made):,} documents, {made.num_words:,} different words, {size:,} bytes")
+
+
 def _verb(
     name: str, summary: str, options: Callable[[argparse.ArgumentParser], None], call: Callable[..., None]
 ) -> Verb:
@@ -174,6 +193,7 @@ VERBS_OF_STORE: Iterable[Verb] = (
     _verb("append", "add documents", _append_options, append),
     _verb("delete", "delete documents by id", _delete_options, delete),
     _verb("compact", "give the space of deleted documents back", _store, compact),
+    _verb("index", "index its words for --hybrid", _index_options, index),
     _verb("export", "write documents and memory as a file", _export_options, export),
 )
 

@@ -6,13 +6,14 @@ Shapes: X documents asked for, L memory tokens, D hidden size.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from clara_lightning.corpus import lexical
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.data.records import Document, Question
 from clara_lightning.errors import ClaraError
@@ -35,9 +36,13 @@ class Corpus(Protocol):
         """Their memory ``(X, L, D)``."""
         ...
 
+    def contents(self) -> Iterator[Sequence[str]]:
+        """What is read of all documents, in batches: for those who must see each of them once."""
+        ...
+
 
 class StoreCorpus:
-    """A store; its documents are held in memory, since BM25 reads them all.
+    """A store; the documents that were asked for are held in memory, since they are asked for again and again.
 
     Args:
         store: the store.
@@ -45,14 +50,20 @@ class StoreCorpus:
 
     def __init__(self, store: LatentStore) -> None:
         self.store = store
-        self._documents = store.documents(range(len(store)))
+        self._documents: dict[int, Document] = {}
 
     def __len__(self) -> int:
-        return len(self._documents)
+        return len(self.store)
 
     def documents(self, rows: Sequence[int]) -> list[Document]:
         """See :class:`Corpus`."""
+        new = sorted(set(rows) - self._documents.keys())
+        self._documents.update(zip(new, self.store.documents(new), strict=True))
         return [self._documents[row] for row in rows]
+
+    def contents(self) -> Iterator[Sequence[str]]:
+        """See :class:`Corpus`; nothing of it is held."""
+        return lexical.contents(self.store)
 
     def memory(self, rows: Sequence[int]) -> Tensor:
         """See :class:`Corpus`."""
@@ -78,6 +89,10 @@ class PassageCorpus:
     def documents(self, rows: Sequence[int]) -> list[Document]:
         """See :class:`Corpus`."""
         return [self._documents[row] for row in rows]
+
+    def contents(self) -> Iterator[Sequence[str]]:
+        """See :class:`Corpus`."""
+        yield [document.content for document in self._documents]
 
     def rows_of(self, question: Question, *, gold: bool = False) -> tuple[int, ...]:
         """Rows of a question's passages, each once, in the file's order; of the gold ones alone, where asked for."""

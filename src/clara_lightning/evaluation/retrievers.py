@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import bm25s
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.loading import PACKAGE_SCHEME, package_path, quiet_transformers
 from clara_lightning.corpus.index import Index
+from clara_lightning.corpus.lexical import LexicalIndex, best_rows
 from clara_lightning.errors import ClaraError
 from clara_lightning.evaluation.corpus import Asked, Corpus
 from clara_lightning.objectives.scores import ScoreName, score
@@ -115,44 +115,37 @@ class LatentRetriever:
 
 
 class BM25:
-    """BM25 over title and text of every document of the corpus (bm25s, English stop words).
+    """BM25 over title and text of every document of the corpus.
 
     Candidates are ranked with the corpus's word statistics, not with those of a handful of passages.
 
     Args:
-        texts: the documents.
+        texts: the documents, or an index of them.
     """
 
     label = "BM25"
     cosines = False
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self.num_documents = len(texts)
-        tokens = bm25s.tokenize(list(texts), stopwords="en", show_progress=False)
-        self._model = bm25s.BM25() if tokens.vocab else None  # it cannot index texts of stop words alone
-        if self._model is not None:
-            self._model.index(tokens, show_progress=False)
+    def __init__(self, texts: Sequence[str] | LexicalIndex) -> None:
+        self.index = texts if isinstance(texts, LexicalIndex) else LexicalIndex.of_texts(lambda: [texts])
 
     def search(self, asked: Sequence[Asked], *, depth: int) -> list[Ranking]:
         """See :class:`Retriever`."""
-        return [_ranked(range(self.num_documents), self._scores(one.question.question)).top(depth) for one in asked]
+        return [self._best(one.question.question, depth) for one in asked]
 
     def rank(self, asked: Sequence[Asked]) -> list[Ranking]:
         """See :class:`Retriever`."""
-        return [_ranked(one.candidates, self._scores(one.question.question)[list(one.candidates)]) for one in asked]
+        scores = (self.index.scores(one.question.question)[list(one.candidates)] for one in asked)
+        return [_ranked(one.candidates, own) for one, own in zip(asked, scores, strict=True)]
 
     def mine(self, questions: Sequence[str], depth: int) -> list[tuple[int, ...]]:
         """Rows of the best ``depth`` documents of each question, best first."""
-        return [_ranked(range(self.num_documents), self._scores(text)).rows[:depth] for text in questions]
+        return [self._best(text, depth).rows for text in questions]
 
-    def _scores(self, question: str) -> Scores:
-        """The score of every document; 0 for all where no word of the question is known."""
-        nothing = np.zeros(self.num_documents, dtype=np.float32)
-        if self._model is None:
-            return nothing
-        (words,) = bm25s.tokenize([question], stopwords="en", return_ids=False, show_progress=False)
-        known = [word for word in words if word in self._model.vocab_dict]
-        return self._model.get_scores(known) if known else nothing
+    def _best(self, question: str, depth: int) -> Ranking:
+        scores_N = self.index.scores(question)
+        rows = best_rows(scores_N, top_k=depth)
+        return Ranking(tuple(rows.tolist()), tuple(scores_N[rows].tolist()))
 
 
 class DenseRetriever:

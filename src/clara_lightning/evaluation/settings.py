@@ -9,12 +9,13 @@ from pathlib import Path
 
 from clara_lightning.backbone.folder import AdapterFolder
 from clara_lightning.backbone.loading import BackboneConfig
+from clara_lightning.corpus.hybrid import HybridSettings
 from clara_lightning.errors import ClaraError
 from clara_lightning.evaluation.conditions import CLARA, choose_conditions, possible_conditions
 from clara_lightning.evaluation.work import JOURNAL
 
 RESULTS = "results.json"
-BM25_NAME, DENSE_NAME = "bm25", "dense"
+BM25_NAME, DENSE_NAME, HYBRID_NAME = "bm25", "dense", "hybrid"
 OFF = "none"
 
 
@@ -32,6 +33,7 @@ class EvaluationSettings:
             where there is a store, else the passages alone.
         reasoners: more query reasoners by name: adapter folders with the same compressor.
         dense: dense retriever; ``None`` takes all-MiniLM-L6-v2 where it is installed, ``none`` leaves it out.
+        hybrid: how the trained score and BM25 become one more retriever; ``None`` leaves it out.
         paraphrases: SCP file whose paraphrases are to be written too.
         top_k: documents per question; by default as trained.
         limit: so many questions, drawn by ``seed``.
@@ -54,6 +56,7 @@ class EvaluationSettings:
     candidates: int | None = None
     reasoners: Mapping[str, str] = field(default_factory=dict)
     dense: str | None = None
+    hybrid: HybridSettings | None = None
     paraphrases: str | None = None
     top_k: int | None = None
     limit: int | None = None
@@ -69,13 +72,15 @@ class EvaluationSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ClaraError(f"--{name.replace('_', '-')} must be >= 1, got {value}")
+        ours = (CLARA, BM25_NAME, HYBRID_NAME, DENSE_NAME)
         for name in self.reasoners:
             if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
                 raise ClaraError(f"--reasoner: {name!r} must be a name of small letters, digits and _")
-            if name in (CLARA, BM25_NAME, DENSE_NAME) or name in ("compressor", "generator", "query_reasoner"):
+            if name in (*ours, "compressor", "generator", "query_reasoner"):
                 raise ClaraError(f"--reasoner: {name!r} is the name of something else here: choose another")
 
-        retrievers = dict.fromkeys((CLARA, BM25_NAME, DENSE_NAME, *self.reasoners), "")
+        named = (name for name in ours if name != HYBRID_NAME or self.hybrid is not None)
+        retrievers = dict.fromkeys((*named, *self.reasoners), "")
         choose_conditions(self.conditions, possible_conditions(retrievers, whole_corpus=True))
 
     @property

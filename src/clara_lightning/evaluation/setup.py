@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from clara_lightning.backbone.adapters import COMPRESSOR, QUERY_REASONER
 from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.folder import AdapterFolder, build_from_folder
 from clara_lightning.backbone.loading import PACKAGE_SCHEME
 from clara_lightning.corpus.index import open_index
+from clara_lightning.corpus.lexical import LexicalIndex, has_lexical_index
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.data.readers import read_questions, read_scp
 from clara_lightning.data.records import Question, SCPExample
@@ -25,8 +27,16 @@ from clara_lightning.evaluation.corpus import (
     ask_store,
     draw_questions,
 )
+from clara_lightning.evaluation.hybrid import HybridRetriever
 from clara_lightning.evaluation.retrievers import BM25, DEFAULT_DENSE, DenseRetriever, LatentRetriever, Retriever
-from clara_lightning.evaluation.settings import BM25_NAME, DENSE_NAME, OFF, EvaluationSettings, open_reasoners
+from clara_lightning.evaluation.settings import (
+    BM25_NAME,
+    DENSE_NAME,
+    HYBRID_NAME,
+    OFF,
+    EvaluationSettings,
+    open_reasoners,
+)
 
 DENSE_LIMIT = 50_000
 """Documents up to which the dense retriever runs without being asked for: it embeds them anew in each evaluation."""
@@ -122,10 +132,9 @@ def prepare(settings: EvaluationSettings, inputs: Inputs, *, device: str) -> Pre
     kept = {name: other for name, other in inputs.reasoners.items() if other.has(QUERY_REASONER)}
     backbone = build_from_folder(inputs.folder, backbone=settings.backbone, reasoners=kept).to(device)
     corpus: Corpus = StoreCorpus(inputs.store) if inputs.store else PassageCorpus(inputs.all_questions)
-    texts = [document.content for document in corpus.documents(range(len(corpus)))]
-    if not texts:
+    if not len(corpus):
         raise ClaraError(f"{settings.data}: passages: no question has any (give --store and gold_ids)")
-    bm25 = BM25(texts)
+    bm25 = BM25(_words(corpus, inputs.store))
     asked = _ask(settings, inputs, corpus, bm25)
     if inputs.store is None and all(len(one.candidates) < 2 for one in asked):
         note = (
@@ -134,8 +143,16 @@ def prepare(settings: EvaluationSettings, inputs: Inputs, *, device: str) -> Pre
         return Prepared(backbone, corpus, asked, {}, [note])
     _check_top_k(settings, asked, inputs.store)
     latent = _latent_retrievers(backbone, corpus, inputs)
-    dense, notes = _dense(settings, texts, device=device)
-    return Prepared(backbone, corpus, asked, {**latent, BM25_NAME: bm25, **dense}, notes)
+    hybrid = _hybrid(settings, latent[CLARA], bm25, inputs.store)
+    dense, notes = _dense(settings, corpus, device=device)
+    return Prepared(backbone, corpus, asked, {**latent, BM25_NAME: bm25, **hybrid, **dense}, notes)
+
+
+def _words(corpus: Corpus, store: LatentStore | None) -> LexicalIndex:
+    """The store's own index of words where it has one, else one in memory."""
+    if store is not None and has_lexical_index(store):
+        return LexicalIndex.open(store)
+    return LexicalIndex.of_texts(corpus.contents)
 
 
 def _ask(settings: EvaluationSettings, inputs: Inputs, corpus: Corpus, bm25: BM25) -> list[Asked]:
@@ -153,9 +170,9 @@ def _check_top_k(settings: EvaluationSettings, asked: Sequence[Asked], store: La
         raise ClaraError(f"--top-k must be <= {most}, the {what}, got {settings.top_k}")
 
 
-def _latent_retrievers(backbone: ClaraBackbone, corpus: Corpus, inputs: Inputs) -> dict[str, Retriever]:
+def _latent_retrievers(backbone: ClaraBackbone, corpus: Corpus, inputs: Inputs) -> dict[str, LatentRetriever]:
     """By the trained score: of the adapters themselves, and of the other query reasoners."""
-    found: dict[str, Retriever] = {}
+    found: dict[str, LatentRetriever] = {}
     for name, folder in {CLARA: inputs.folder, **inputs.reasoners}.items():
         own = QUERY_REASONER if name == CLARA else name  # what the query reasoner is called in the backbone
         score = folder.retrieval.score
@@ -170,9 +187,16 @@ def _latent_retrievers(backbone: ClaraBackbone, corpus: Corpus, inputs: Inputs) 
     return found
 
 
-def _dense(
-    settings: EvaluationSettings, texts: Sequence[str], *, device: str
-) -> tuple[dict[str, Retriever], list[str]]:
+def _hybrid(
+    settings: EvaluationSettings, latent: LatentRetriever, bm25: BM25, store: LatentStore | None
+) -> dict[str, Retriever]:
+    """The trained score and BM25 together, where that is wanted."""
+    if settings.hybrid is None:
+        return {}
+    return {HYBRID_NAME: HybridRetriever(latent, bm25, store, settings=settings.hybrid)}
+
+
+def _dense(settings: EvaluationSettings, corpus: Corpus, *, device: str) -> tuple[dict[str, Retriever], list[str]]:
     """The dense retriever, or why there is none."""
     if settings.dense == OFF:
         return {}, []
@@ -183,6 +207,7 @@ def _dense(
             return {}, [
                 f"no dense retriever: {', '.join(needed)} is not installed (pip install clara-lightning[dense])"
             ]
-        if len(texts) > DENSE_LIMIT:
-            return {}, [f"no dense retriever: it would embed {len(texts)} documents (--dense NAME does)"]
+        if len(corpus) > DENSE_LIMIT:
+            return {}, [f"no dense retriever: it would embed {len(corpus)} documents (--dense NAME does)"]
+    texts = list(chain.from_iterable(corpus.contents()))
     return {DENSE_NAME: DenseRetriever(settings.dense or DEFAULT_DENSE, texts, device=device)}, []

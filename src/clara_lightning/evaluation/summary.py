@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from clara_lightning.backbone.folder import weights_sha256
@@ -154,7 +154,7 @@ def _settings(settings: EvaluationSettings, *, top_k: int) -> dict[str, Any]:
         "paraphrases": settings.paraphrases,
         "interval": LEVEL,
         "resamples": RESAMPLES,
-    }
+    } | ({} if settings.hybrid is None else {"hybrid": asdict(settings.hybrid)})
 
 
 def _adapters(inputs: Inputs, prepared: Prepared) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from clara_lightning.backbone.lens import Lens, logit_lens
 from clara_lightning.corpus.index import Hits
 from clara_lightning.data.prompts import MEMORY, Background
 from clara_lightning.data.records import Document
+from clara_lightning.errors import ClaraError
 from clara_lightning.inference.pipeline import Answer, ClaraPipeline
 from clara_lightning.objectives.topk import slot_probabilities
 
@@ -118,8 +119,10 @@ def explain(
         words: that each query vector is decoded to.
 
     Raises:
-        ClaraError: ``top_k`` or ``max_new_tokens`` is out of range.
+        ClaraError: ``top_k`` or ``max_new_tokens`` is out of range, or the pipeline searches by words too.
     """
+    if pipeline.hybrid is not None:
+        raise ClaraError("explain: its soft choice is one of trained scores: open the pipeline without hybrid")
     num_taken = pipeline.num_taken(top_k)
     found = pipeline.hits([question], top_k=min(max(CANDIDATES, num_taken), len(pipeline.store)))
     taken = Hits(found.scores_BK[:, :num_taken], found.rows_BK[:, :num_taken])

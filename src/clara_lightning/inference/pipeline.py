@@ -14,11 +14,15 @@ import torch
 from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.folder import AdapterFolder, RetrievalConfig, build_from_folder, fingerprint, reasoner_of
 from clara_lightning.backbone.loading import BackboneConfig
+from clara_lightning.corpus.hybrid import HybridIndex, HybridSettings
 from clara_lightning.corpus.index import Hits, open_index
+from clara_lightning.corpus.lexical import LexicalIndex, require_lexical_index
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.data.prompts import MEMORY
 from clara_lightning.data.records import Document
 from clara_lightning.errors import ClaraError
+
+HYBRID = "--hybrid"
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,21 @@ class ClaraPipeline:
         store: documents encoded by that compressor.
         retrieval: score and number of documents.
         reasoner: the adapter that turns questions into queries.
+        hybrid: search by words beside the trained score, which the store must have an index for; ``None`` for the
+            trained score alone.
+
+    Raises:
+        ClaraError: store and backbone do not belong together, or the store has no index of words.
     """
 
     def __init__(
-        self, backbone: ClaraBackbone, store: LatentStore, *, retrieval: RetrievalConfig, reasoner: str
+        self,
+        backbone: ClaraBackbone,
+        store: LatentStore,
+        *,
+        retrieval: RetrievalConfig,
+        reasoner: str,
+        hybrid: HybridSettings | None = None,
     ) -> None:
         store.require(fingerprint=fingerprint(backbone), memory_tokens=backbone.memory_config.tokens)
         self.backbone = backbone
@@ -57,6 +72,10 @@ class ClaraPipeline:
         self.retrieval = retrieval
         self.reasoner = reasoner
         self.index = open_index(store, score=retrieval.score)
+        self.hybrid: HybridIndex | None = None
+        if hybrid is not None:
+            words = LexicalIndex.open(store, setting=HYBRID)
+            self.hybrid = HybridIndex(self.index, words, store, score=retrieval.score, settings=hybrid)
 
     @classmethod
     def open(
@@ -66,6 +85,7 @@ class ClaraPipeline:
         store: str | Path,
         backbone: BackboneConfig | None = None,
         device: str | None = None,
+        hybrid: HybridSettings | None = None,
     ) -> ClaraPipeline:
         """Load everything from disk.
 
@@ -74,21 +94,28 @@ class ClaraPipeline:
             store: a store that its compressor made.
             backbone: settings of the backbone other than the folder's.
             device: where to run; by default CUDA, MPS or the CPU, whichever there is first.
+            hybrid: search by words beside the trained score; off by default.
 
         Raises:
-            ClaraError: a folder is missing, or store and adapters do not belong together.
+            ClaraError: a folder is missing, store and adapters do not belong together, or the store has no index of
+                words.
         """
         folder = AdapterFolder.open(adapters)
         opened = LatentStore.open(store)
         opened.require(fingerprint=folder.fingerprint, memory_tokens=folder.memory.tokens)
+        if hybrid is not None:
+            require_lexical_index(opened, setting=HYBRID)  # before weights are loaded
         model = build_from_folder(folder, backbone=backbone).to(usable_device(device))
-        return cls(model, opened, retrieval=folder.retrieval, reasoner=reasoner_of(folder))
+        return cls(model, opened, retrieval=folder.retrieval, reasoner=reasoner_of(folder), hybrid=hybrid)
 
     @torch.no_grad()
     def hits(self, questions: Sequence[str], *, top_k: int | None = None) -> Hits:
-        """Scores and rows of the best documents of each question ``(B, K)``."""
+        """Scores and rows of the best documents of each question ``(B, K)``; of a hybrid search the fused scores."""
         query = self.backbone.read(questions, adapter=self.reasoner)
-        return self.index.search(query.memory_NLD, query.weights_NL, top_k=self.num_taken(top_k))
+        vectors, num_taken = (query.memory_NLD, query.weights_NL), self.num_taken(top_k)
+        if self.hybrid is not None:
+            return self.hybrid.search(questions, *vectors, top_k=num_taken)
+        return self.index.search(*vectors, top_k=num_taken)
 
     def search(self, questions: Sequence[str], *, top_k: int | None = None) -> list[tuple[Hit, ...]]:
         """The best documents of each question, best first."""
