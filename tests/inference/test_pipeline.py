@@ -132,3 +132,26 @@ def test_a_store_is_compared_with_the_weights_and_not_with_what_a_header_says(
 
     with pytest.raises(ClaraError, match="was made by compressor"):
         ClaraPipeline.open(adapters=tmp_path / "adapters", store=store, backbone=FLOAT32)
+
+
+def test_several_stores_are_searched_as_one(clara: Any, store: Path, joint: Path, tmp_path: Path) -> None:
+    halves = []
+    for name, gone in (("low", range(20, 40)), ("high", range(20))):
+        halves.append(Path(shutil.copytree(store, tmp_path / name)))
+        ids = [word for number in gone for word in ("--id", f"d{number}")]
+        assert clara("store", "delete", halves[-1], *ids).code == 0
+    common = ("--adapters", joint, "--json", "--dtype", "float32", "--device", "cpu", "What does Alba number 0 sell ?")
+
+    whole = clara("search", "--store", store, *common)
+    both = clara("search", "--store", halves[0], "--store", halves[1], *common)
+
+    assert both.code == 0, both.err
+    assert json.loads(both.out) == json.loads(whole.out)
+
+
+def test_memory_that_was_read_stays_in_ram(pipeline: ClaraPipeline) -> None:
+    first = pipeline.answer(["What does Alba number 0 sell ?"])
+    misses = pipeline.hot.misses
+
+    assert pipeline.answer(["What does Alba number 0 sell ?"]) == first
+    assert pipeline.hot.misses == misses

@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 def _store_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("question", help="what to ask; '-' reads one question a line from standard input")
-    parser.add_argument("--store", required=True, metavar="DIR", help="store made by clara predict")
+    parser.add_argument(
+        "--store",
+        required=True,
+        action="append",
+        metavar="DIR",
+        help="store made by clara predict; several (--store A --store B), or a file that names one a line, are one",
+    )
     parser.add_argument("--adapters", required=True, metavar="DIR", help="adapter folder made by clara fit")
     parser.add_argument("--top-k", type=int, metavar="K", help="documents per question (default: as trained)")
     hybrid_options(parser)

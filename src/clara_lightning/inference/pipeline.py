@@ -6,6 +6,7 @@ Shapes: B questions, K documents a question, L memory tokens, D hidden size.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,15 +15,19 @@ import torch
 from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.folder import AdapterFolder, RetrievalConfig, build_from_folder, fingerprint, reasoner_of
 from clara_lightning.backbone.loading import BackboneConfig
+from clara_lightning.corpus.hot import HotMemory
 from clara_lightning.corpus.hybrid import HybridIndex, HybridSettings
 from clara_lightning.corpus.index import Hits, open_index
 from clara_lightning.corpus.lexical import LexicalIndex, require_lexical_index
-from clara_lightning.corpus.store import LatentStore
+from clara_lightning.corpus.store import LatentStore, Paths
 from clara_lightning.data.prompts import MEMORY
 from clara_lightning.data.records import Document
 from clara_lightning.errors import ClaraError
 
 HYBRID = "--hybrid"
+
+HOT_BYTES = 256 << 20
+"""Of memory that stays in RAM: the documents that are asked for again and again."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,14 @@ class ClaraPipeline:
         retrieval: RetrievalConfig,
         reasoner: str,
         hybrid: HybridSettings | None = None,
+        hot_bytes: int = HOT_BYTES,
     ) -> None:
         store.require(fingerprint=fingerprint(backbone), memory_tokens=backbone.memory_config.tokens)
         self.backbone = backbone
         self.store = store
         self.retrieval = retrieval
         self.reasoner = reasoner
+        self.hot = HotMemory(store, max_bytes=hot_bytes)
         self.index = open_index(store, score=retrieval.score)
         self.hybrid: HybridIndex | None = None
         if hybrid is not None:
@@ -82,19 +89,21 @@ class ClaraPipeline:
         cls,
         *,
         adapters: str | Path,
-        store: str | Path,
+        store: Paths,
         backbone: BackboneConfig | None = None,
         device: str | None = None,
         hybrid: HybridSettings | None = None,
+        hot_bytes: int = HOT_BYTES,
     ) -> ClaraPipeline:
         """Load everything from disk.
 
         Args:
             adapters: an adapter folder.
-            store: a store that its compressor made.
+            store: a store that its compressor made; several folders, or a file that names them, are one store.
             backbone: settings of the backbone other than the folder's.
             device: where to run; by default CUDA, MPS or the CPU, whichever there is first.
             hybrid: search by words beside the trained score; off by default.
+            hot_bytes: of memory that was read last and stays in RAM.
 
         Raises:
             ClaraError: a folder is missing, store and adapters do not belong together, or the store has no index of
@@ -106,7 +115,9 @@ class ClaraPipeline:
         if hybrid is not None:
             require_lexical_index(opened, setting=HYBRID)  # before weights are loaded
         model = build_from_folder(folder, backbone=backbone).to(usable_device(device))
-        return cls(model, opened, retrieval=folder.retrieval, reasoner=reasoner_of(folder), hybrid=hybrid)
+        return cls(
+            model, opened, retrieval=folder.retrieval, reasoner=reasoner_of(folder), hybrid=hybrid, hot_bytes=hot_bytes
+        )
 
     @torch.no_grad()
     def hits(self, questions: Sequence[str], *, top_k: int | None = None) -> Hits:
@@ -136,10 +147,12 @@ class ClaraPipeline:
         if max_new_tokens < 1:
             raise ClaraError(f"--max-new-tokens must be >= 1, got {max_new_tokens}")
         rows = found.rows_BK.tolist()
-        memory = self.store.memory([row for line in rows for row in line]).to(self.backbone.device)
+        memory = self.hot.memory([row for line in rows for row in line]).to(self.backbone.device)
         prompts = [self.backbone.prompts.ask(q, (MEMORY,) * len(line)) for q, line in zip(questions, rows, strict=True)]
-        texts = self.backbone.generate(prompts, memory, max_new_tokens=max_new_tokens)
-        documents = [self.store.documents(line) for line in rows]
+        with ThreadPoolExecutor(1) as ahead:  # the passages' text is read while the answer is written
+            reading = ahead.submit(lambda: [self.store.documents(line) for line in rows])
+            texts = self.backbone.generate(prompts, memory, max_new_tokens=max_new_tokens)
+            documents = reading.result()
         return [
             Answer(question, text, tuple(Hit(d, s) for d, s in zip(line, scores, strict=True)))
             for question, text, line, scores in zip(questions, texts, documents, found.scores_BK.tolist(), strict=True)
