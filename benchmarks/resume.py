@@ -40,7 +40,7 @@ def command(folder: Path, run: Path, *, steps: int) -> list[str]:
         "--model.memory_tokens": 8,
         "--model.document_tokens": 48,
         "--data": "clara_lightning.SCPDataModule",
-        "--data.train": folder / "data" / "scp_train.jsonl",
+        "--data.train": folder / "scp.jsonl",
         "--data.batch_size": 1,
         "--data.num_workers": 2,
         "--trainer.accumulate_grad_batches": 2,
@@ -72,6 +72,9 @@ def compare(folder: Path, *, steps: int, kills: int) -> tuple[list[float], list[
     from clara_lightning.demo.dataset import write_demo_data
 
     write_demo_data(folder / "data", size=600)
+    documents = str(folder / "data" / "documents_train.jsonl")
+    synthesize = ("synthesize", "--documents", documents, "--out", str(folder / "scp.jsonl"), "--teacher", "rules")
+    subprocess.run([sys.executable, "-m", "clara_lightning", *synthesize], check=True)
     (folder / "killer.py").write_text(KILLER, encoding="utf-8")
     whole, run = folder / "whole", folder / "run"
     if train(command(folder, whole, steps=steps), path=folder):

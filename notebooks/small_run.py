@@ -21,10 +21,13 @@ PASSAGES = 160
 # Of tqdm, for its bars in notebooks; no bar is shown here.
 warnings.filterwarnings("ignore", message="IProgress not found")
 
+SYNTHESIZE = """
+    synthesize --documents runs/data/documents_train.jsonl --out runs/supervision/scp.jsonl --teacher rules
+"""
 COMPRESS = """
     fit --config ../src/clara_lightning/demo/configs/compressor.yaml --ckpt_path last
     --trainer.default_root_dir runs/compressor
-    --data.init_args.train runs/data/scp_train.jsonl --data.init_args.val runs/data/scp_val.jsonl
+    --data.init_args.train runs/supervision/scp.jsonl --data.init_args.val runs/data/scp_val.jsonl
     --trainer.max_steps 20 --trainer.val_check_interval 5 --trainer.log_every_n_steps 1
     --checkpoint.every_n_train_steps 10 --trainer.enable_progress_bar false
 """
@@ -79,7 +82,7 @@ def trained_run() -> Path:
         return RUN
     print(f"{RUN}: nothing is here yet; three minutes for what 01_three_stages.ipynb trains")
     write_demo_data(RUN / "data", size=PASSAGES)
-    for command in (COMPRESS, ENCODE, JOINT):
+    for command in (SYNTHESIZE, COMPRESS, ENCODE, JOINT):
         print(f"\n$ clara {' '.join(command.split())}")
         clara(command)
     return RUN

@@ -79,8 +79,8 @@ class TestEach:
 
 
 def test_the_first_notebook_shows_the_commands_that_the_others_fall_back_on(small_run: ModuleType) -> None:
-    shared = [small_run.COMPRESS.split(), small_run.ENCODE.split(), small_run.JOINT.split()]
-    assert commands(FOLDER / "01_three_stages.ipynb")[:3] == shared
+    shared = [small_run.SYNTHESIZE, small_run.COMPRESS, small_run.ENCODE, small_run.JOINT]
+    assert commands(FOLDER / "01_three_stages.ipynb")[:4] == [command.split() for command in shared]
 
 
 @pytest.mark.parametrize("name", ["COMPRESS", "JOINT"])
@@ -114,7 +114,7 @@ class TestTrainedRun:
 
     def test_is_made_where_nothing_is_there(self, small_run: ModuleType, made: list[str]) -> None:
         assert small_run.trained_run() == Path("runs")
-        assert made == ["runs/data 160", "fit", "predict", "fit"]
+        assert made == ["runs/data 160", "synthesize", "fit", "predict", "fit"]
 
     def test_is_kept(self, small_run: ModuleType, made: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         Path("runs/joint/adapters").mkdir(parents=True)
@@ -124,7 +124,7 @@ class TestTrainedRun:
     def test_is_made_whole_after_an_interruption(self, small_run: ModuleType, made: list[str]) -> None:
         Path("runs/compressor/adapters").mkdir(parents=True)
         small_run.trained_run()
-        assert made[1:] == ["fit", "predict", "fit"]
+        assert made[1:] == ["synthesize", "fit", "predict", "fit"]
 
     @pytest.mark.parametrize(
         ("finished", "passages", "taken"),

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from clara_lightning.data.records import Document
-from clara_lightning.demo.factbook import MAX_WORDS, build_corpus, demo_corpus, facts, load_places, restate
+from clara_lightning.demo.factbook import MAX_WORDS, build_corpus, demo_corpus, load_places
 from clara_lightning.demo.places import Place
 from clara_lightning.demo.places import load_places as cached_places
 from clara_lightning.demo.text import clean, num_words, pack, plain_names, sentences
@@ -47,12 +47,6 @@ def test_a_government_passage_states_its_facts_in_sentences() -> None:
         "The capital of France is Paris. Its form of government is a semi-presidential republic."
     )
     assert document.metadata == {"place": "France", "region": "Europe", "section": "government"}
-
-
-def test_a_paraphrase_states_the_same_facts_in_other_words_and_reverse_order() -> None:
-    text = restate([fact for fact in facts(place("ao")) if fact.section == "government"])
-    assert text.startswith("Angola's independence from Portugal dates from 11 November 1975.")
-    assert text.endswith("Luanda is the capital of Angola.")
 
 
 def test_ids_are_unique_in_the_complete_corpus(full_corpus: list[Document]) -> None:

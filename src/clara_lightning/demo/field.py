@@ -9,17 +9,15 @@ from clara_lightning.demo.readers import Parts, Reader
 
 @dataclass(frozen=True)
 class Field:
-    """One fact that a passage can state: where it is found, how it is read, and two ways to say it.
+    """One fact that a passage can state: where it is found, how it is read, and the sentence that states it.
 
-    A sentence that opens with "Its" or "It" takes the place's name where it opens a passage. ``restated`` says the same
-    in other words; paraphrases are made of it.
+    A sentence that opens with "Its" or "It" takes the place's name where it opens a passage.
     """
 
     name: str
     path: str
     reader: Reader
     sentence: str
-    restated: str
 
     def parts(self, text: str) -> Parts:
         """The field's parts, or none where the text is not of the known form."""

@@ -1,4 +1,4 @@
-"""The tables behind the passages: which Factbook fields make a section, and the two sentences that state each."""
+"""The tables behind the passages: which Factbook fields make a section, and the sentence that states each."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def _stated(fact: Fact) -> str:
 
 
 def _simple(place: Place, located: Mapping[tuple[str, str], Located], seed: int) -> Iterator[Question]:
-    for ask in filter(lambda ask: ask.scored, ASKS):
+    for ask in ASKS:
         found = located.get((place.code, ask.field))
         answers = ask_answers(ask, found.fact) if found else ()
         if found and answers and answers[0] in found.document.text:

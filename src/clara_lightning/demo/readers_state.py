@@ -133,12 +133,11 @@ def languages(text: str) -> Parts:
         return {}
     single = len(official) == 1 and text.count("official") == 1 and official[0] in names
     if single and names == official:
-        return {"sentence": f"The official language is {official[0]}", "all": official[0], "official": official[0]}
+        return {"sentence": f"The official language is {official[0]}", "official": official[0]}
     note = f"; the official language is {official[0]}" if single else ""
     opening = "The main language is" if len(names) == 1 else "Languages spoken there include"
-    return {"sentence": f"{opening} {listed(names)}{note}", "all": f"{listed(names)}{note}"} | (
-        {"official": official[0]} if single else {}
-    )
+    sentence = f"{opening} {listed(names)}{note}"
+    return {"sentence": sentence, "official": official[0]} if single else {"sentence": sentence}
 
 
 def religion(text: str) -> Parts:

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from clara_lightning.corpus.manifest import write_json
-from clara_lightning.demo.dataset import write_demo_data
+from clara_lightning.demo.dataset import DATA_FILES, write_demo_data
 from clara_lightning.errors import ClaraError
 
 QUESTIONS = 40
@@ -44,6 +44,11 @@ class DemoFolders:
     def data(self) -> Path:
         """Documents and questions."""
         return self.out / "data"
+
+    @property
+    def supervision(self) -> Path:
+        """What stage 1 learns from, with the report on it."""
+        return self.out / "supervision"
 
     @property
     def compressor(self) -> Path:
@@ -119,18 +124,24 @@ def _stages(folders: DemoFolders, *, fast: bool) -> list[Stage]:
     limit = str(FAST["questions"] if fast else QUESTIONS)
     short = ("--trainer.max_steps", str(FAST["steps"]), "--trainer.val_check_interval", "1") if fast else ()
     few = (*short, "--data.init_args.max_val_rows", limit) if fast else ()
-    data, store = folders.data, str(folders.store)
+    data, scp, store = folders.data, folders.supervision / "scp.jsonl", str(folders.store)
     return [
         Stage(
-            "The World Factbook becomes passages, questions and training data",
+            "The World Factbook becomes passages and questions",
             data,
-            (f"write_demo_data(size={size})",),
+            (f"write_demo_data(size={size})", *DATA_FILES),
             lambda: _write_data(folders, size),
+        ),
+        Stage(
+            "Ask about every passage of the training places, by rules: supervision for stage 1",
+            folders.supervision,
+            ("synthesize", "--documents", str(data / "documents_train.jsonl"), "--out", str(scp), "--teacher", "rules"),
+            resumes=True,
         ),
         Stage(
             "Stage 1: learn to compress a passage into 24 memory tokens, and to answer from them",
             folders.compressor,
-            _fit("compressor", folders.compressor, train=data / "scp_train.jsonl", val=data / "scp_val.jsonl") + few,
+            _fit("compressor", folders.compressor, train=scp, val=data / "scp_val.jsonl") + few,
             resumes=True,
         ),
         Stage(
