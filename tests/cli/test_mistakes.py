@@ -55,6 +55,23 @@ Case = tuple[Callable[[World], list[object]], str]
 CASES: dict[str, Case] = {
     "no verb of ours": (lambda w: ["train"], "no such verb: train (there are fit, validate, test, predict, ask, "),
     "an unknown option of a training verb": (lambda w: w.fit("--trainer.speed", 3), "speed"),
+    "hybrid search of a store without an index": (
+        lambda w: w.ask("--hybrid", "weighted"),
+        "has no BM25 index: build it with clara index --store ",
+    ),
+    "a hybrid weight alone": (
+        lambda w: w.ask("--hybrid-weight", 0.5),
+        "--hybrid-weight has no effect without --hybrid",
+    ),
+    "a method of hybrid search": (
+        lambda w: w.ask("--hybrid", "sum"),
+        "argument --hybrid: invalid choice: 'sum' (choose from",
+    ),
+    "an explanation of a hybrid search": (
+        lambda w: w.ask("--explain", "--hybrid", "weighted"),
+        "--explain: its soft choice is one of trained scores: leave out --hybrid",
+    ),
+    "an index of no store": (lambda w: ["index", "--store", w.folder], "is no store (its encoding is not finished"),
     "an unknown option of another verb": (
         lambda w: w.ask("--speed", 3),
         "ask: unrecognized arguments: --speed",

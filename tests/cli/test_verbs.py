@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -31,6 +32,7 @@ def words(joint: Path, store: Path) -> list[object]:
         ["estimate", "--help"],
         ["convert", "-h"],
         ["inspect", "-h"],
+        ["index", "-h"],
         ["data", "--help"],
         ["data", "stats", "--help"],
         ["data", "preview", "--help"],
@@ -82,6 +84,38 @@ def test_search_prints_documents_as_json(words: list[object], clara: Any) -> Non
     scores = [each["score"] for each in row["documents"]]
     assert len(scores) == 2 and scores == sorted(scores, reverse=True)
     assert all(each["text"] for each in row["documents"])
+
+
+@pytest.fixture
+def indexed(joint: Path, store: Path, clara: Any, tmp_path: Path) -> list[object]:
+    """Options over the store with an index of its words."""
+    shutil.copytree(store, tmp_path / "indexed")
+    assert clara("index", "--store", tmp_path / "indexed").code == 0
+    return ["--adapters", joint, "--store", tmp_path / "indexed", "--device", "cpu", "--dtype", "float32"]
+
+
+def test_index_says_what_it_made(store: Path, clara: Any, tmp_path: Path) -> None:
+    shutil.copytree(store, tmp_path / "store")
+
+    plain, values = (clara("index", "--store", tmp_path / "store", *option) for option in ([], ["--json"]))
+
+    assert plain.out.startswith(f"{tmp_path}/store/index/bm25: 40 documents, ")
+    made = json.loads(values.out)
+    assert made["documents"] == 40 and made["words"] > 40
+    assert made["bytes"] == sum(path.stat().st_size for path in (tmp_path / "store" / "index" / "bm25").iterdir())
+
+
+@pytest.mark.parametrize("options", [["weighted"], ["reciprocal_rank", "--hybrid-weight", 0.75]])
+def test_hybrid_search_prints_fused_scores(options: list[object], indexed: list[object], clara: Any) -> None:
+    question = "What does Alba number 0 sell ?"
+
+    searched = clara("search", *indexed, "--json", "--top-k", 3, "--hybrid", *options, question)
+    asked = clara("ask", *indexed, "--json", "--top-k", 3, "--max-new-tokens", 2, "--hybrid", *options, question)
+
+    found, answered = (json.loads(outcome.out)["documents"] for outcome in (searched, asked))
+    assert [(each["id"], each["score"]) for each in found] == [(each["id"], each["score"]) for each in answered]
+    scores = [each["score"] for each in found]
+    assert scores == sorted(scores, reverse=True) and all(0 <= score <= 1 for score in scores)
 
 
 def test_explain_shows_the_documents(words: list[object], clara: Any) -> None:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import chain
+from typing import Any
 
 import pytest
+import torch
 
 from clara_lightning.data.records import Document, Passage, Question
 from clara_lightning.errors import ClaraError
-from clara_lightning.evaluation.corpus import Asked, PassageCorpus, ask_passages, draw_questions, others_gold
+from clara_lightning.evaluation.corpus import (
+    Asked,
+    PassageCorpus,
+    StoreCorpus,
+    ask_passages,
+    draw_questions,
+    others_gold,
+)
 
 
 def question(name: str, *gold: str, others: Sequence[str] = ()) -> Question:
@@ -113,3 +123,33 @@ def test_where_too_few_documents_can_be_lent_the_question_is_named() -> None:
 
     with pytest.raises(ClaraError, match=r"--data: question 'q0': the other questions' gold documents are too few"):
         others_gold(asked_of(rows, corpus), corpus, seed=0)
+
+
+def test_a_stores_documents_are_read_by_row_and_once(make_store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = make_store(torch.ones(11, 1, 2))
+    read: list[int] = []
+    documents = store.documents
+    monkeypatch.setattr(store, "documents", lambda rows: read.extend(rows) or documents(rows))
+    corpus = StoreCorpus(store)
+
+    found = [corpus.documents(rows) for rows in ([7, 2, 7], [2, 9], [])]
+
+    assert [[document.id for document in each] for each in found] == [["d7", "d2", "d7"], ["d2", "d9"], []]
+    assert sorted(read) == [2, 7, 9]
+    assert len(corpus) == 11
+
+
+def test_all_contents_of_a_store_are_given_in_order_and_not_held(make_store: Any) -> None:
+    store = make_store(torch.ones(11, 1, 2))
+    corpus = StoreCorpus(store)
+
+    contents = list(chain.from_iterable(corpus.contents()))
+
+    assert contents == [document.content for document in store.documents(range(11))]
+    assert not corpus._documents
+
+
+def test_all_contents_of_passages_are_those_of_their_rows() -> None:
+    corpus = PassageCorpus(QUESTIONS)
+
+    assert list(chain.from_iterable(corpus.contents())) == ["a", "x", "b", "c", "d"]

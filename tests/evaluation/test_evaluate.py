@@ -6,6 +6,7 @@ import json
 import math
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -278,6 +279,74 @@ def test_another_query_reasoner_over_the_same_memory_is_a_retriever_more(
     assert found["answers"]["gold_memory"] == results(report)["answers"]["gold_memory"]
 
 
+HYBRID = ("--hybrid", "weighted", "--hybrid-weight", 0.3)
+
+
+def test_hybrid_search_is_a_retriever_more_and_changes_nothing_else(
+    clara: Any, joint: Path, over_store: tuple[object, ...], report: Path, tmp_path: Path
+) -> None:
+    assert clara(*evaluate(joint, tmp_path / "report", *over_store, *HYBRID)).code == 0
+
+    found, without = results(tmp_path / "report"), results(report)
+    for scale in ("corpus", "candidates"):
+        assert list(found["retrieval"][scale]) == ["clara", "bm25", "hybrid"]
+        assert {name: found["retrieval"][scale][name] for name in ("clara", "bm25")} == without["retrieval"][scale]
+    assert set(found["answers"]) - set(without["answers"]) == {"hybrid_memory", "backbone_hybrid_text"}
+    assert {name: found["answers"][name] for name in OVER_STORE} == without["answers"]
+    assert found["retrievers"]["hybrid"] == "CLaRa + BM25 (weighted, 0.3)"
+    assert found["settings"].pop("hybrid") == {"method": "weighted", "weight": 0.3}
+    assert found["settings"] == without["settings"]
+
+
+def test_hybrid_search_without_a_store_ranks_candidates(commands: Any, clara: Any, joint: Path, tmp_path: Path) -> None:
+    options = ("--data", commands.files.questions, "--hybrid", "reciprocal_rank", "--conditions", "hybrid_memory")
+
+    assert clara(*evaluate(joint, tmp_path / "report", *options)).code == 0
+
+    found = results(tmp_path / "report")
+    assert list(found["retrieval"]["candidates"]) == ["clara", "bm25", "hybrid"]
+    assert "hybrid_memory" in found["answers"]
+    rows = [json.loads(line) for line in (tmp_path / "report" / "rankings.jsonl").read_text("utf-8").splitlines()]
+    assert {row["ranked"] for row in rows} == {4}
+
+
+@pytest.fixture
+def indexed(store: Path, clara: Any, tmp_path: Path) -> Path:
+    """The store with an index of its words."""
+    shutil.copytree(store, tmp_path / "indexed")
+    assert clara("index", "--store", tmp_path / "indexed").code == 0
+    return tmp_path / "indexed"
+
+
+def test_a_stores_index_of_words_gives_the_figures_of_one_in_memory(
+    commands: Any, clara: Any, joint: Path, indexed: Path, report: Path, tmp_path: Path
+) -> None:
+    options = ("--data", commands.files.questions, "--store", indexed)
+
+    assert clara(*evaluate(joint, tmp_path / "report", *options)).code == 0
+
+    found, without = bytes_but_the_stores_path(tmp_path / "report"), bytes_but_the_stores_path(report)
+    assert found == without
+
+
+def bytes_but_the_stores_path(out: Path) -> list[Any]:
+    found = results(out)
+    found["settings"].pop("store")
+    return [found, *((out / name).read_bytes() for name in DETERMINED if name != "results.json")]
+
+
+def test_an_index_of_other_documents_is_refused(
+    commands: Any, clara: Any, joint: Path, indexed: Path, tmp_path: Path
+) -> None:
+    belongs = indexed / "index" / "bm25" / "belongs.json"
+    belongs.write_text(belongs.read_text("utf-8").replace('"rows": 40', '"rows": 39'), encoding="utf-8")
+    options = ("--data", commands.files.questions, "--store", indexed)
+
+    outcome = clara(*evaluate(joint, tmp_path / "report", *options))
+
+    assert outcome.mistake.endswith(f"(rows is another): build it with clara index --store {indexed}")
+
+
 def test_paraphrases_are_written_under_the_four_conditions(
     commands: Any, clara: Any, joint: Path, over_store: tuple[object, ...], tmp_path: Path
 ) -> None:
@@ -354,6 +423,18 @@ MISTAKES: dict[str, Mistake] = {
         "--reasoner: 'bm25' is the name of something else here: choose another",
     ),
     "a reasoner of another compressor": (lambda joint, other: ("--reasoner", f"x={other}"), "--reasoner x: "),
+    "the hybrid retriever's name": (
+        lambda joint, other: ("--reasoner", f"hybrid={joint}"),
+        "--reasoner: 'hybrid' is the name of something else here: choose another",
+    ),
+    "a hybrid condition without hybrid search": (
+        lambda joint, other: ("--conditions", "hybrid_memory"),
+        "--conditions: no condition 'hybrid_memory', there are none",
+    ),
+    "a hybrid weight": (
+        lambda joint, other: ("--hybrid", "weighted", "--hybrid-weight", 2),
+        "--hybrid-weight must be between 0 and 1, got 2.0",
+    ),
     "a dense model": (lambda joint, other: ("--dense", "/no/such/model"), "--dense: "),
     "too many documents": (
         lambda joint, other: ("--top-k", 41),

@@ -28,6 +28,13 @@ def pipeline(joint: Path, store: Path) -> ClaraPipeline:
     return ClaraPipeline.open(adapters=joint, store=store, backbone=FLOAT32, device="cpu")
 
 
+def test_a_hybrid_search_is_not_explained(pipeline: ClaraPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "hybrid", object())
+
+    with pytest.raises(ClaraError, match="open the pipeline without hybrid"):
+        explain(pipeline, QUESTION)
+
+
 def test_it_explains_the_answer_that_is_given_without_it(pipeline: ClaraPipeline) -> None:
     explanation = explain(pipeline, QUESTION, top_k=3, max_new_tokens=6)
 

@@ -11,6 +11,10 @@ import pytest
 import torch
 
 from clara_lightning.backbone.loading import BackboneConfig
+from clara_lightning.corpus.fusion import FusionMethod
+from clara_lightning.corpus.hybrid import HybridSettings
+from clara_lightning.corpus.lexical import LexicalIndex, build_lexical_index
+from clara_lightning.corpus.store import LatentStore
 from clara_lightning.data.prompts import MEMORY
 from clara_lightning.errors import ClaraError
 from clara_lightning.evaluation.run import EvaluationSettings, evaluate_folder
@@ -105,6 +109,67 @@ def test_answers_are_those_that_an_evaluation_measures(
 
     assert len(measured) == 8
     assert [answer.text for answer in answers] == [row["prediction"] for row in measured]
+
+
+@pytest.fixture(scope="module")
+def indexed(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store with an index of its words."""
+    folder = tmp_path_factory.mktemp("indexed") / "store"
+    shutil.copytree(store, folder)
+    build_lexical_index(LatentStore.open(folder))
+    return folder
+
+
+@pytest.mark.parametrize("method", ["weighted", "reciprocal_rank"])
+def test_hybrid_search_finds_by_words_what_vectors_do_not(
+    method: FusionMethod, joint: Path, indexed: Path, pipeline: ClaraPipeline
+) -> None:
+    hybrid = ClaraPipeline.open(
+        adapters=joint, store=indexed, backbone=FLOAT32, device="cpu", hybrid=HybridSettings(method, 0.9)
+    )
+
+    found, alone = hybrid.search(QUESTIONS, top_k=3), pipeline.search(QUESTIONS, top_k=3)
+
+    words = LexicalIndex.open(hybrid.store)
+    best = [words.search(question, top_k=1).rows[0] for question in QUESTIONS]
+    assert [hits[0].document for hits in found] == hybrid.store.documents(best)
+    assert [hits[0].document for hits in alone] != [hits[0].document for hits in found]
+    assert [answer.hits for answer in hybrid.answer(QUESTIONS, top_k=3, max_new_tokens=2)] == found
+
+
+def test_hybrid_search_is_the_one_that_an_evaluation_measures(
+    commands: Any, joint: Path, indexed: Path, tmp_path: Path
+) -> None:
+    settings = HybridSettings("weighted", 0.4)
+    evaluate_folder(
+        EvaluationSettings(
+            adapters=str(joint),
+            data=str(commands.files.questions),
+            store=str(indexed),
+            out=str(tmp_path),
+            conditions=("hybrid_memory",),
+            hybrid=settings,
+            dense="none",
+            max_new_tokens=4,
+            backbone=FLOAT32,
+            device="cpu",
+        )
+    )
+    lines = (tmp_path / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    measured = [row for row in map(json.loads, lines) if row["condition"] == "hybrid_memory"]
+
+    hybrid = ClaraPipeline.open(adapters=joint, store=indexed, backbone=FLOAT32, device="cpu", hybrid=settings)
+    answers = hybrid.answer([row["question"] for row in measured], max_new_tokens=4)
+
+    assert len(measured) == 8
+    assert [answer.text for answer in answers] == [row["prediction"] for row in measured]
+    found = [[[hit.document.id, hit.score] for hit in answer.hits] for answer in answers]
+    assert found == [[[each["id"], each["score"]] for each in row["documents"]] for row in measured]
+
+
+def test_hybrid_search_needs_an_index_of_the_stores_words(joint: Path, store: Path) -> None:
+    with pytest.raises(ClaraError, match=r"^--hybrid: .* has no BM25 index: build it with clara index --store "):
+        ClaraPipeline.open(adapters=joint, store=store, hybrid=HybridSettings())
 
 
 def test_before_joint_training_the_compressor_reads_the_question(compressor: Path, store: Path) -> None:

@@ -13,7 +13,7 @@ from clara_lightning.evaluation.corpus import Asked
 from clara_lightning.evaluation.results import ConditionInfo
 from clara_lightning.evaluation.retrievers import Ranking
 
-CLARA = "clara"
+CLARA, HYBRID = "clara", "hybrid"
 ALWAYS = ("none", "another", "gold_memory", "gold_text")
 
 GENERATOR, BACKBONE = "generator", "backbone"

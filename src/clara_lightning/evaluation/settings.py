@@ -11,11 +11,11 @@ from clara_lightning.backbone.folder import AdapterFolder
 from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.corpus.hybrid import HybridSettings
 from clara_lightning.errors import ClaraError
-from clara_lightning.evaluation.conditions import CLARA, choose_conditions, possible_conditions
+from clara_lightning.evaluation.conditions import CLARA, HYBRID, choose_conditions, possible_conditions
 from clara_lightning.evaluation.work import JOURNAL
 
 RESULTS = "results.json"
-BM25_NAME, DENSE_NAME, HYBRID_NAME = "bm25", "dense", "hybrid"
+BM25_NAME, DENSE_NAME = "bm25", "dense"
 OFF = "none"
 
 
@@ -72,14 +72,14 @@ class EvaluationSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ClaraError(f"--{name.replace('_', '-')} must be >= 1, got {value}")
-        ours = (CLARA, BM25_NAME, HYBRID_NAME, DENSE_NAME)
+        ours = (CLARA, BM25_NAME, HYBRID, DENSE_NAME)
         for name in self.reasoners:
             if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
                 raise ClaraError(f"--reasoner: {name!r} must be a name of small letters, digits and _")
             if name in (*ours, "compressor", "generator", "query_reasoner"):
                 raise ClaraError(f"--reasoner: {name!r} is the name of something else here: choose another")
 
-        named = (name for name in ours if name != HYBRID_NAME or self.hybrid is not None)
+        named = (name for name in ours if name != HYBRID or self.hybrid is not None)
         retrievers = dict.fromkeys((*named, *self.reasoners), "")
         choose_conditions(self.conditions, possible_conditions(retrievers, whole_corpus=True))
 

@@ -17,7 +17,7 @@ from clara_lightning.corpus.store import LatentStore
 from clara_lightning.data.readers import read_questions, read_scp
 from clara_lightning.data.records import Question, SCPExample
 from clara_lightning.errors import ClaraError
-from clara_lightning.evaluation.conditions import CLARA
+from clara_lightning.evaluation.conditions import CLARA, HYBRID
 from clara_lightning.evaluation.corpus import (
     Asked,
     Corpus,
@@ -32,7 +32,6 @@ from clara_lightning.evaluation.retrievers import BM25, DEFAULT_DENSE, DenseRetr
 from clara_lightning.evaluation.settings import (
     BM25_NAME,
     DENSE_NAME,
-    HYBRID_NAME,
     OFF,
     EvaluationSettings,
     open_reasoners,
@@ -193,7 +192,7 @@ def _hybrid(
     """The trained score and BM25 together, where that is wanted."""
     if settings.hybrid is None:
         return {}
-    return {HYBRID_NAME: HybridRetriever(latent, bm25, store, settings=settings.hybrid)}
+    return {HYBRID: HybridRetriever(latent, bm25, store, settings=settings.hybrid)}
 
 
 def _dense(settings: EvaluationSettings, corpus: Corpus, *, device: str) -> tuple[dict[str, Retriever], list[str]]:

@@ -10,7 +10,7 @@ import pytest
 
 from clara_lightning.evaluation.report.rules import Finding, compare, compare_answers
 from clara_lightning.evaluation.report.verdict import verdict
-from clara_lightning.evaluation.results import Costs, Figure
+from clara_lightning.evaluation.results import ConditionInfo, Costs, Figure
 
 NAN = (math.nan,) * 3
 
@@ -122,6 +122,45 @@ def test_search_without_a_baseline_is_told_without_judgement(evaluated: Any) -> 
     alone = evaluated.with_results(retrieval=retrieval)
     found = finding(alone, "Does search find")
     assert (found.mark, found.answer) == ("fact", "It finds 72 % of them among the first 5.")
+
+
+def with_hybrid(evaluated: Any, recall: tuple[float, float, float]) -> Any:
+    """The same evaluation with the hybrid retriever, at both scales."""
+    retrieval = {
+        scale: systems | {"hybrid": systems["bm25"] | {"recall@5": Figure(*recall)}}
+        for scale, systems in evaluated.results.retrieval.items()
+    }
+    retrievers = evaluated.results.retrievers | {"hybrid": "CLaRa + BM25"}
+    return evaluated.with_results(retrieval=retrieval, retrievers=retrievers)
+
+
+@pytest.mark.parametrize(
+    ("recall", "mark", "start"),
+    [
+        ((0.95, 0.93, 0.97), "yes", "Yes: with words beside it, the trained score finds more of them."),
+        ((0.75, 0.7, 0.8), "unsure", "Not shown: with words beside it or without"),
+        ((0.3, 0.2, 0.4), "no", "No: with words beside it, the trained score finds fewer of them."),
+    ],
+)
+def test_search_with_words_is_compared_with_the_trained_score_alone(
+    recall: tuple[float, float, float], mark: str, start: str, evaluated: Any
+) -> None:
+    found = finding(with_hybrid(evaluated, recall), "Do words help search (whole corpus)")
+    assert found.mark == mark and found.answer.startswith(start)
+    assert found.evidence.startswith("Recall@5: CLaRa 0.720 [0.660, 0.780], BM25 0.640 [0.580, 0.700], ")
+    assert f"CLaRa + BM25 {recall[0]:.3f}" in found.evidence
+
+
+def test_search_with_words_is_no_baseline_of_the_trained_score(evaluated: Any) -> None:
+    best = with_hybrid(evaluated, (0.95, 0.93, 0.97))
+    assert "dense" in finding(best, "Does search find the documents (whole corpus)").answer
+    info = ConditionInfo("backbone alone, text of what both find", "backbone", "retrieved", "text", "hybrid")
+    figures = best.results.answers["backbone_bm25_text"] | {"f1": Figure(0.9, 0.8, 1.0)}
+    also = best.with_results(
+        conditions=best.results.conditions | {"backbone_hybrid_text": info},
+        answers=best.results.answers | {"backbone_hybrid_text": figures},
+    )
+    assert "what BM25 finds" in finding(also, "Is retrieved memory better").answer
 
 
 def test_collapse_is_warned_of_below_half_of_the_best_baseline(evaluated: Any) -> None:

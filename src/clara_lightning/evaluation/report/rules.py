@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from clara_lightning.evaluation.conditions import CLARA
+from clara_lightning.evaluation.conditions import CLARA, HYBRID
 from clara_lightning.evaluation.report.tables import condition_label, show
 from clara_lightning.evaluation.report.words import figure_label
 from clara_lightning.evaluation.results import Figure, Figures, Results
@@ -96,8 +96,12 @@ def worded(comparison: Comparison, *, better: str, worse: str, unsure: str) -> t
 
 
 def best_other(systems: Mapping[str, Figures], figure: str) -> str | None:
-    """The baseline retriever with the highest figure; ``None`` where no baseline has it."""
-    others = {name: each[figure].value for name, each in systems.items() if name != CLARA and figure in each}
+    """The baseline retriever with the highest figure; ``None`` where no baseline has it.
+
+    The trained score with words beside it is no baseline of the trained score.
+    """
+    baselines = {name: each for name, each in systems.items() if name not in (CLARA, HYBRID)}
+    others = {name: each[figure].value for name, each in baselines.items() if figure in each}
     measured = [name for name, value in others.items() if math.isfinite(value)]
     return max(measured, key=others.__getitem__, default=None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from clara_lightning.evaluation.conditions import CLARA
+from clara_lightning.evaluation.conditions import CLARA, HYBRID
 from clara_lightning.evaluation.report.rules import (
     Finding,
     Mark,
@@ -78,7 +78,7 @@ def _beside_text(results: Results) -> Iterator[Finding]:
     texts = [
         name
         for name, info in results.conditions.items()
-        if info.documents == "retrieved" and info.form == "text" and info.retriever != CLARA
+        if info.documents == "retrieved" and info.form == "text" and info.retriever not in (CLARA, HYBRID)
     ]
     if ours is None or not texts:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from clara_lightning.evaluation.conditions import CLARA
+from clara_lightning.evaluation.conditions import CLARA, HYBRID
 from clara_lightning.evaluation.report.rules import Finding, best_other, compare, worded
 from clara_lightning.evaluation.report.tables import retriever_label, show
 from clara_lightning.evaluation.report.words import SCALES, figure_label
@@ -27,6 +27,7 @@ def search(results: Results) -> Iterator[Finding]:
         evidence = f"{figure_label(name)}: {retriever_label(results, CLARA)} {show(ours)}"
         if rival is None:
             yield Finding(question, "fact", f"{found}.", f"{evidence}. No other retriever was evaluated.")
+            yield from _with_words(results, scale, name)
             continue
         label = retriever_label(results, rival)
         mark, compared = worded(
@@ -36,6 +37,23 @@ def search(results: Results) -> Iterator[Finding]:
             unsure=f"no difference to {label} is shown",
         )
         yield Finding(question, mark, f"{found}: {compared}.", f"{evidence}, {label} {show(systems[rival][name])}.")
+        yield from _with_words(results, scale, name)
+
+
+def _with_words(results: Results, scale: str, name: str) -> Iterator[Finding]:
+    """The hybrid retriever's recall beside the trained score's alone, where it was evaluated."""
+    systems = results.retrieval[scale]
+    if HYBRID not in systems:
+        return
+    mark, answer = worded(
+        compare(results.differences[f"{scale}/{CLARA}"][f"{scale}/{HYBRID}"][name], lower_is_better=True),
+        better="Yes: with words beside it, the trained score finds more of them",
+        worse="No: with words beside it, the trained score finds fewer of them",
+        unsure="Not shown: with words beside it or without, the trained score finds about as many of them",
+    )
+    shown = [f"{retriever_label(results, each)} {show(figures[name])}" for each, figures in systems.items()]
+    question = f"Do words help search ({SCALES[scale].label})?"
+    yield Finding(question, mark, f"{answer}.", f"{figure_label(name)}: {', '.join(shown)}.")
 
 
 def collapse(results: Results) -> list[Finding]:
