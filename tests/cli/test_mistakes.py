@@ -57,7 +57,7 @@ CASES: dict[str, Case] = {
     "an unknown option of a training verb": (lambda w: w.fit("--trainer.speed", 3), "speed"),
     "hybrid search of a store without an index": (
         lambda w: w.ask("--hybrid", "weighted"),
-        "has no BM25 index: build it with clara index --store ",
+        "has no BM25 index: build it with clara store index ",
     ),
     "a hybrid weight alone": (
         lambda w: w.ask("--hybrid-weight", 0.5),
@@ -71,7 +71,7 @@ CASES: dict[str, Case] = {
         lambda w: w.ask("--explain", "--hybrid", "weighted"),
         "--explain: its soft choice is one of trained scores: leave out --hybrid",
     ),
-    "an index of no store": (lambda w: ["index", "--store", w.folder], "is no store (its encoding is not finished"),
+    "an index of no store": (lambda w: ["store", "index", w.folder], "is no store (its encoding is not finished"),
     "an unknown option of another verb": (
         lambda w: w.ask("--speed", 3),
         "ask: unrecognized arguments: --speed",

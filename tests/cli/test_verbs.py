@@ -32,7 +32,9 @@ def words(joint: Path, store: Path) -> list[object]:
         ["estimate", "--help"],
         ["convert", "-h"],
         ["inspect", "-h"],
-        ["index", "-h"],
+        ["synthesize", "-h"],
+        ["store", "-h"],
+        ["store", "index", "-h"],
         ["data", "--help"],
         ["data", "stats", "--help"],
         ["data", "preview", "--help"],
@@ -90,14 +92,14 @@ def test_search_prints_documents_as_json(words: list[object], clara: Any) -> Non
 def indexed(joint: Path, store: Path, clara: Any, tmp_path: Path) -> list[object]:
     """Options over the store with an index of its words."""
     shutil.copytree(store, tmp_path / "indexed")
-    assert clara("index", "--store", tmp_path / "indexed").code == 0
+    assert clara("store", "index", tmp_path / "indexed").code == 0
     return ["--adapters", joint, "--store", tmp_path / "indexed", "--device", "cpu", "--dtype", "float32"]
 
 
 def test_index_says_what_it_made(store: Path, clara: Any, tmp_path: Path) -> None:
     shutil.copytree(store, tmp_path / "store")
 
-    plain, values = (clara("index", "--store", tmp_path / "store", *option) for option in ([], ["--json"]))
+    plain, values = (clara("store", "index", tmp_path / "store", *option) for option in ([], ["--json"]))
 
     assert plain.out.startswith(f"{tmp_path}/store/index/bm25: 40 documents, ")
     made = json.loads(values.out)

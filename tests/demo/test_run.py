@@ -17,7 +17,9 @@ from clara_lightning.demo.run import FAST
 
 
 def clara(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "clara_lightning", *words], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "clara_lightning", *words], capture_output=True, text=True, check=False
+    )
 
 
 def demo(out: Path) -> subprocess.CompletedProcess[str]:

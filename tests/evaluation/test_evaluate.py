@@ -314,7 +314,7 @@ def test_hybrid_search_without_a_store_ranks_candidates(commands: Any, clara: An
 def indexed(store: Path, clara: Any, tmp_path: Path) -> Path:
     """The store with an index of its words."""
     shutil.copytree(store, tmp_path / "indexed")
-    assert clara("index", "--store", tmp_path / "indexed").code == 0
+    assert clara("store", "index", tmp_path / "indexed").code == 0
     return tmp_path / "indexed"
 
 
@@ -344,7 +344,7 @@ def test_an_index_of_other_documents_is_refused(
 
     outcome = clara(*evaluate(joint, tmp_path / "report", *options))
 
-    assert outcome.mistake.endswith(f"(rows is another): build it with clara index --store {indexed}")
+    assert outcome.mistake.endswith(f"(rows is another): build it with clara store index {indexed}")
 
 
 def test_paraphrases_are_written_under_the_four_conditions(

@@ -168,7 +168,7 @@ def test_hybrid_search_is_the_one_that_an_evaluation_measures(
 
 
 def test_hybrid_search_needs_an_index_of_the_stores_words(joint: Path, store: Path) -> None:
-    with pytest.raises(ClaraError, match=r"^--hybrid: .* has no BM25 index: build it with clara index --store "):
+    with pytest.raises(ClaraError, match=r"^--hybrid: .* has no BM25 index: build it with clara store index "):
         ClaraPipeline.open(adapters=joint, store=store, hybrid=HybridSettings())
 
 
