@@ -124,7 +124,7 @@ def test_a_full_disk_is_told_and_leaves_the_index_that_was_there(
     before = bytes_of(made.path)
     monkeypatch.setattr(lexical.shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
 
-    with pytest.raises(ClaraError, match=r"^--store: .*bm25 cannot be written: it takes \d+ bytes, and 100 are free$"):
+    with pytest.raises(ClaraError, match=r"^--store: .*bm25 cannot be built: it takes \d+ bytes, and 100 are free$"):
         build_lexical_index(made)
 
     assert bytes_of(made.path) == before

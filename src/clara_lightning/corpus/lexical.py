@@ -158,7 +158,7 @@ def build_lexical_index(store: LatentStore, *, setting: str = "--store") -> Lexi
     part of the files that are being written: eight bytes for each different word of a document.
 
     Raises:
-        ClaraError: the folder cannot be written to, or the disk has no room.
+        ClaraError: a document cannot be read, the folder not written to, or the disk has no room.
     """
     folder = folder_of(store)
     working, old = folder.with_name(f".{FOLDER}.tmp"), folder.with_name(f".{FOLDER}.old")
@@ -171,7 +171,7 @@ def build_lexical_index(store: LatentStore, *, setting: str = "--store") -> Lexi
             folder.rename(old)
         working.rename(folder)
     except OSError as error:
-        raise ClaraError(f"{setting}: {folder} cannot be written: {error.strerror or error}") from error
+        raise ClaraError(f"{setting}: {folder} cannot be built: {error}") from error
     finally:
         for left in (working, old):
             shutil.rmtree(left, ignore_errors=True)

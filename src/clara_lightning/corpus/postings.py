@@ -1,8 +1,9 @@
 """The BM25 score of every word in every document, made in two passes over the documents.
 
-bm25s itself holds the words of all documents and sorts them at once. Here a pass counts, a second one writes each score
-to its place, and in between nothing is held but the words there are and how many documents have each. The scores are
-those of bm25s, bit by bit (its default: Lucene's BM25, k1 = 1.5, b = 0.75, in float32).
+bm25s itself can build in memory alone: it holds the words of all documents and sorts them at once (2,060 bytes a
+passage of 60 words, 560 of them its tokens; measured on 100,000). Here a pass counts, a second one writes each score to
+its place, and in between nothing is held but the words there are and how many documents have each (47 MB in all for
+300,000 passages). The scores are those of bm25s, bit by bit (its default: Lucene's BM25, k1 = 1.5, b = 0.75, float32).
 
 Shapes: N documents of a batch, X words of them one behind the other, P pairs of a document and a word that it has, V
 different words.

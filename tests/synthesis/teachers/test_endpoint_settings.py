@@ -170,7 +170,7 @@ def test_the_identity_is_what_a_text_depends_on(client: Any) -> None:
     assert model.name == "m"
     assert model.identity == {
         "model": "m",
-        "url": "host:8000/V1",
+        "host": "host",
         "sampling": {"temperature": 0.5, "top_p": 1.0, "max_tokens": 1024, "seed": 3},
         "structured": "none",
     }

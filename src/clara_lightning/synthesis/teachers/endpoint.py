@@ -93,10 +93,10 @@ class EndpointModel(ChatModel):
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """See :class:`ChatModel`; of the URL only host and path."""
+        """See :class:`ChatModel`; of the URL only the host, since a server may come back on another port."""
         return {
             "model": self._settings.model,
-            "url": self._settings.place,
+            "host": self._settings.host,
             "sampling": asdict(self._sampling),
             "structured": self._settings.structured,
         }

@@ -67,6 +67,11 @@ class EndpointSettings:
         return urllib.parse.urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
 
     @property
+    def host(self) -> str:
+        """Name or address of the server."""
+        return urllib.parse.urlsplit(self.url).hostname or ""
+
+    @property
     def place(self) -> str:
         """Host and path, which may be shown: some servers take a key in the query."""
         parts = urllib.parse.urlsplit(self.url)
