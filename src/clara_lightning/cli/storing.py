@@ -170,10 +170,12 @@ def _index_options(parser: argparse.ArgumentParser) -> None:
 def index(args: argparse.Namespace) -> None:
     """Build the index of a store's words (BM25) that --hybrid needs; one that is there is replaced."""
     from clara_lightning.corpus.lexical import build_lexical_index, folder_of
+    from clara_lightning.corpus.lock import writing
     from clara_lightning.corpus.store import LatentStore
 
     opened = LatentStore.open(args.store, setting="STORE")
-    made = build_lexical_index(opened)
+    with writing(opened.path, setting="STORE"):
+        made = build_lexical_index(opened)
     size = sum(path.stat().st_size for path in folder_of(opened).iterdir())
     if args.json:
         print(json.dumps({"documents": len(made), "words": made.num_words, "bytes": size}))

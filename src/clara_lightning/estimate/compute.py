@@ -51,7 +51,7 @@ class Storage:
         documents: of the store.
         document_bfloat16_bytes: memory of one document.
         store_bfloat16_bytes: memory of all, their texts not counted.
-        store_int8_bytes: the same in bytes, with a float16 scale for each vector.
+        store_int8_bytes: the same in bytes, with a float32 scale for each vector.
         flat_index_bytes: the index of a store with ``encoder.index: flat``; 0 without it.
         checkpoint_bytes: of training.
         adapter_folder_bytes: what a stage hands on.
@@ -141,7 +141,7 @@ def storage_of(plan: Plan, skeleton: Skeleton, numbers: Parameters, *, documents
         documents=documents,
         document_bfloat16_bytes=values * 2,
         store_bfloat16_bytes=values * 2 * documents,
-        store_int8_bytes=(values + plan.memory.tokens * 2) * documents,
+        store_int8_bytes=(values + plan.memory.tokens * 4) * documents,
         flat_index_bytes=values * FLOAT32 * documents if plan.flat_index else 0,
         checkpoint_bytes=folder + numbers.trained * FLOAT32 * plan.moments if plan.trained else 0,
         adapter_folder_bytes=folder,

@@ -189,5 +189,5 @@ def _identity(settings: EvaluationSettings, inputs: Inputs, *, device: str) -> d
         "device": device,
         "dtype": str(resolve_dtype(settings.backbone.dtype)),
         "data": hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest(),
-        "store": None if store is None else asdict(store.manifest),
+        "store": None if store is None else [asdict(part.manifest) for part in store.parts],
     }
