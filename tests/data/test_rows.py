@@ -145,13 +145,13 @@ def test_a_missing_file_is_refused_at_once(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ClaraError, match=r": a directory, but no dataset that datasets\.save_to_disk wrote$"):
-        read_documents(tmp_path)
+        read_questions(tmp_path)
 
 
 def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "data.csv").touch()
 
-    with pytest.raises(ClaraError, match=r"data\.csv: unknown suffix; expected \.jsonl, \.json, \.jsonl\.gz or"):
+    with pytest.raises(ClaraError, match=r"data\.csv: unknown suffix; expected \.jsonl or \.json .*, or \.parquet$"):
         read_documents(tmp_path / "data.csv")
 
 

@@ -38,7 +38,15 @@ from clara_lightning.backbone.likelihood import AnswerLoss, TokenLosses
 from clara_lightning.backbone.memory import MemoryConfig, MemoryHead
 from clara_lightning.backbone.packing import Sequences
 from clara_lightning.backbone.runner import Runner
-from clara_lightning.data.prompts import IGNORED, Prompt, PromptBatch, PromptEncoder, PromptTemplate, pad_token_id
+from clara_lightning.data.prompts import (
+    IGNORED,
+    Prompt,
+    PromptBatch,
+    PromptEncoder,
+    PromptTemplate,
+    document_ids,
+    pad_token_id,
+)
 
 TOKENS_AT_ONCE = 4096  # read without gradients
 
@@ -287,12 +295,8 @@ class ClaraBackbone(nn.Module):
         return Tokens(ids_NT.to(self.device), ordinary_NT.to(self.device), lengths, num_cut)
 
     def _token_rows(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text; a leading space gives the first word the token that it has inside a sentence.
-
-        A text that spells a special token (``</s>``) gets the tokens of its letters, never that token.
-        """
-        rows = self.tokenizer([f" {text}" for text in texts], split_special_tokens=True)["input_ids"] if texts else []
-        return list(rows)
+        """Token ids of each text, not cut."""
+        return document_ids(self.tokenizer, texts)
 
     def count_cut(self, texts: Sequence[str]) -> int:
         """How many texts are longer than the document length, so that their tail is not read."""

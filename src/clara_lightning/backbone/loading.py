@@ -29,6 +29,7 @@ from clara_lightning.backbone.architecture import check_config, check_parts
 from clara_lightning.backbone.quantization import Quantization, quantization_config
 from clara_lightning.errors import ClaraError
 
+NAME_SETTING = "model.init_args.backbone.name"
 PACKAGE_SCHEME = "package://"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
@@ -117,23 +118,64 @@ def _check_architecture(settings: PreTrainedConfig, config: BackboneConfig) -> N
     check_parts(settings, name=name, trust_remote_code=config.trust_remote_code)
 
 
+def load_tokenizer(config: BackboneConfig, *, setting: str = NAME_SETTING) -> PreTrainedTokenizerBase:
+    """Load the tokenizer alone: no weights are read, and no GGUF file is converted.
+
+    Args:
+        config: the backbone.
+        setting: what an error names.
+
+    Raises:
+        ClaraError: the name is missing or cannot be found, or there is no tokenizer.
+    """
+    if not config.name:
+        raise ClaraError(f"{setting} is required: a hub id, a folder or a .gguf file")
+    source = _locate(config.name, setting=setting)
+    options: dict[str, Any] = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
+    if isinstance(source, Path) and source.is_file():
+        converted = converted_folder(source, resolve_dtype(config.dtype))
+        if converted.is_dir():
+            source, options = converted, {}
+        else:
+            _require_gguf(source, setting=setting)
+            source, options = source.parent, {"gguf_file": source.name}
+    try:
+        with quiet_transformers():
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(source), **options)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ClaraError(f"{setting}: cannot load the tokenizer of {config.name!r}: {reason}") from error
+    return tokenizer
+
+
 def _local_weights(name: str, dtype: torch.dtype) -> str:
     """What transformers can load for ``name``: GGUF files are converted once, everything else is passed on."""
+    source = _locate(name, setting=NAME_SETTING)
+    is_gguf = isinstance(source, Path) and not source.is_dir()
+    return str(_convert_gguf(Path(source), dtype) if is_gguf else source)
+
+
+def _locate(name: str, *, setting: str) -> Path | str:
+    """The folder or the GGUF file that ``name`` means here, or else the hub id that it is."""
     if name.startswith(PACKAGE_SCHEME):
-        path = package_path(name)
-        return str(path if path.is_dir() else _convert_gguf(path, dtype))
+        return package_path(name, setting=setting)
+    path = Path(name).expanduser()
     if name.endswith(".gguf"):
-        path = Path(name).expanduser()
         if not path.is_file():
-            raise ClaraError(f"model.init_args.backbone.name: no such file: {name}")
-        return str(_convert_gguf(path, dtype))
+            raise ClaraError(f"{setting}: no such file: {name}")
+        return path
     looks_like_path = name.startswith((".", "/", "~")) or name.count("/") > 1
-    if looks_like_path and not Path(name).expanduser().is_dir():
-        raise ClaraError(f"model.init_args.backbone.name: no such folder: {name}")
-    return str(Path(name).expanduser()) if looks_like_path else name
+    if looks_like_path and not path.is_dir():
+        raise ClaraError(f"{setting}: no such folder: {name}")
+    return path if looks_like_path else name
 
 
-def package_path(name: str, *, setting: str = "model.init_args.backbone.name") -> Path:
+def _require_gguf(path: Path, *, setting: str) -> None:
+    if importlib.util.find_spec("gguf") is None:
+        raise ClaraError(f'{setting}: reading {path.name} needs: pip install "clara-lightning[gguf]"')
+
+
+def package_path(name: str, *, setting: str = NAME_SETTING) -> Path:
     """The file or folder behind ``package://PACKAGE/PATH``; the package is located, never imported.
 
     Args:
@@ -177,10 +219,7 @@ def _convert_gguf(path: Path, dtype: torch.dtype) -> Path:
     target = converted_folder(path, dtype)
     if target.is_dir():
         return target
-    if importlib.util.find_spec("gguf") is None:
-        raise ClaraError(
-            f'model.init_args.backbone.name: reading {path.name} needs: pip install "clara-lightning[gguf]"'
-        )
+    _require_gguf(path, setting=NAME_SETTING)
     from transformers import GgufConfig
 
     log.info("converting %s once; kept in %s", path.name, target)

@@ -210,6 +210,16 @@ class PromptEncoder:
         return list(encoded["input_ids"])
 
 
+def document_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text as compressor and query reasoner read it, before it is cut.
+
+    A leading space gives the first word the token that it has inside a sentence; special tokens stand where the
+    tokenizer adds them. A text that spells a special token (``</s>``) gets the tokens of its letters, never that token.
+    """
+    rows = tokenizer([f" {text}" for text in texts], split_special_tokens=True)["input_ids"] if texts else []
+    return list(rows)
+
+
 def pad_token_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """A token that may stand at masked positions: the pad token, else EOS, else 0 (it is never attended to)."""
     for candidate in (tokenizer.pad_token_id, tokenizer.eos_token_id):
