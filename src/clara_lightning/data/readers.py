@@ -174,7 +174,7 @@ def _read(path: str | Path, convert: Convert[Record], *, skip_bad_rows: int) -> 
 def _records(sources: Iterable[RowSource], convert: Convert[Record], allowed: int, name: str) -> Iterator[Record]:
     num_skipped, first_mistake = 0, ""
     try:
-        for source, number, content in ((source, *row) for source in sources for row in source.rows):
+        for source, number, content in _rows(sources):
             try:
                 records = convert(parse_row(content, expected=source.expected), number)
             except RowError as error:
@@ -187,3 +187,9 @@ def _records(sources: Iterable[RowSource], convert: Convert[Record], allowed: in
     finally:  # also when the caller stops early or a later row is an error
         if num_skipped:
             logger.warning("%s: skipped bad rows: %d; the first: %s", name, num_skipped, first_mistake)
+
+
+def _rows(sources: Iterable[RowSource]) -> Iterator[tuple[RowSource, int, bytes | Mapping[str, Any]]]:
+    for source in sources:
+        for number, content in source.rows:
+            yield source, number, content

@@ -1,4 +1,4 @@
-"""Where a corpus lies: in one file, a saved dataset, a dataset on the hub, a folder, or the files that a pattern names."""
+"""Where a corpus lies: in one file, a saved dataset, the hub, a folder, or the files that a pattern names."""
 
 from __future__ import annotations
 
@@ -94,9 +94,10 @@ def _refuse_mixture(path: str, names: list[str]) -> None:
     texts = [name for name in names if is_text(name)]
     rows = [name for name in names if not is_text(name)]
     if texts and rows:
+        pattern = f"{_fixed_part(path)}/**/*{PurePath(rows[0]).suffix}"
         raise ClaraError(
-            f"{path}: names both texts ({len(texts)}, the first is {texts[0]}) and files of rows ({len(rows)}, the "
-            f"first is {rows[0]}): choose one kind by a pattern such as {_fixed_part(path)}/**/*{PurePath(rows[0]).suffix}"
+            f"{path}: texts (the first of {len(texts)} is {texts[0]}) and files of rows (the first of {len(rows)} is "
+            f"{rows[0]}): choose one kind by a pattern such as {pattern}"
         )
 
 
