@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 
-import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from clara_lightning.data.records import Document, titled
-from clara_lightning.data.spans import Block, after_spaces
-from clara_lightning.data.token_ends import Places, Tokenized, TokenRuler
+from clara_lightning.data.cuts import Cuts, TooShortError, block_of
+from clara_lightning.data.records import Document
+from clara_lightning.data.spans import Block
+from clara_lightning.data.token_ends import Tokenized, TokenRuler
 from clara_lightning.errors import ClaraError
 
 _BLOCK_CHARACTERS = 1 << 16  # of a long text, tokenized at once
 _GROUP_CHARACTERS = 1 << 20  # of short documents, tokenized at once
 _GROUP_DOCUMENTS = 256
-_PLANNED = 64  # chunks that are measured at once
 
 
 @dataclass(frozen=True)
@@ -112,13 +110,13 @@ class _Cutter:
         try:
             title = self._short_title(document.title)
             block = self._known_block(document, measured) if title == document.title else None
-            spans = list(self._spans(text, title=title, limit=limit, block=block))
-        except _TooShortError as error:
+            spans = list(self._cuts(text, title, limit, block))
+        except TooShortError as error:
             raise ClaraError(
                 f"data.init_args.chunk_tokens: {limit} are too few for some characters of document {document.id!r}"
             ) from error
-        if spans == [(0, len(text))] and title == document.title:
-            return [document]  # of so many characters that it was not tried whether it fits
+        if not spans or (spans == [(0, len(text))] and title == document.title):
+            return [document]  # nothing but white space, or so many characters that it was not tried whether it fits
         return [
             Document(
                 f"{document.id}#{number}",
@@ -131,14 +129,10 @@ class _Cutter:
 
     def _short_title(self, title: str) -> str:
         limit = self.chunking.tokens // 2
-        if not title or (len(title) < self.block_characters and self._frame(title) <= limit):
+        if not title or (len(title) < self.block_characters and self.ruler.count([f"{title}\n"])[0] <= limit):
             return title
-        start, end = next(self._spans(title, title="", limit=limit - 1))  # a line break follows it
+        start, end = next(iter(self._cuts(title, "", limit - 1, None)), (0, 0))  # a line break follows it
         return title[start:end]
-
-    def _frame(self, title: str) -> int:
-        """Tokens of a chunk that are not its text's."""
-        return self.ruler.count([f"{title}\n"])[0] if title else self.ruler.num_special
 
     def _known_block(self, document: Document, measured: Tokenized | None) -> Block | None:
         """The whole text, where it was tokenized already."""
@@ -146,49 +140,15 @@ class _Cutter:
             return None
         skipped = len(measured.text) - len(document.text)
         ends = self.ruler.ends(measured) - skipped
-        return _block(document.text, ends[ends > 0], end=len(document.text.rstrip()))
+        return block_of(document.text, ends[ends > 0], end=len(document.text.rstrip()))
 
-    def _spans(self, text: str, *, title: str, limit: int, block: Block | None = None) -> Iterator[tuple[int, int]]:
-        """Start and end of chunks: planned by the places of tokens in the text, and then measured as they are read.
-
-        A chunk can have more tokens than its text has in the whole, where other words stand before it: one that is too
-        long is planned anew.
-        """
-        end, tokens, overlap = len(text.rstrip()), limit - self._frame(title), self.chunking.overlap
-        base, start, size, first = 0, after_spaces(text, 0), self.block_characters, tokens
-        floor = start  # what stands before it is in a chunk
-        while floor < end:
-            if first < 1:
-                raise _TooShortError
-            if block is None:
-                base, block = start, self._block(text, start, min(end, start + size), end=end)
-            places = block.spans(start - base, floor=floor - base, tokens=tokens, first_tokens=first, overlap=overlap)
-            planned = list(islice(places, _PLANNED))
-            if not planned:
-                size = size * 2 if start == base else self.block_characters
-                block = None
-                continue
-            counts = self.ruler.count([titled(title, block.text[span.start : span.end]) for span in planned])
-            fitting = next((n for n, count in enumerate(counts) if count > limit), len(counts))
-            yield from ((base + span.start, base + span.end) for span in planned[:fitting])
-            if fitting:
-                last = planned[fitting - 1]
-                start, floor = (after_spaces(text, base + place) for place in (last.next, last.end))
-                first = tokens
-            if fitting < len(planned):
-                first = max(first - (counts[fitting] - limit), first // 2)
-
-    def _block(self, text: str, start: int, stop: int, *, end: int) -> Block:
-        (measured,) = self.ruler.measure([text[start:stop]])
-        return _block(measured.text, self.ruler.ends(measured), end=end - start)
-
-
-def _block(text: str, ends: Places, *, end: int) -> Block:
-    """A block; ``end`` is where the text ends but for white space, which may be behind the block or within it."""
-    length = min(len(text), end)
-    ends = np.minimum(ends[: int(np.searchsorted(ends, length)) + 1], length)
-    return Block(text[:length], ends, is_last=length == end)
-
-
-class _TooShortError(Exception):
-    """Chunks are too short for a character and what stands around it."""
+    def _cuts(self, text: str, title: str, limit: int, block: Block | None) -> Cuts:
+        return Cuts(
+            text,
+            self.ruler,
+            title=title,
+            limit=limit,
+            overlap=self.chunking.overlap,
+            block=block,
+            block_characters=self.block_characters,
+        )

@@ -119,7 +119,8 @@ class CorpusDataModule(LightningDataModule):
         """All batches of some shards, in order."""
         assert self._reader is not None
         for number, documents in self._reader.shards(sorted(shards)):
-            by_length = sorted(range(len(documents)), key=lambda place: len(documents[place].content))
+            lengths = self._reader.lengths(documents)
+            by_length = sorted(range(len(documents)), key=lengths.__getitem__)
             for start in range(0, len(by_length), self.batch_size):
                 places = by_length[start : start + self.batch_size]
                 yield CorpusBatch(number, len(documents), places, [documents[place] for place in places])

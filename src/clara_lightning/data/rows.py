@@ -101,7 +101,7 @@ def parse_row(content: bytes | Mapping[str, Any], *, expected: str) -> Mapping[s
     if not isinstance(content, bytes):
         return content
     try:
-        value = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
+        value = _JSON.decode(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         byte = content[error.start]
         raise RowError(f"not UTF-8: byte 0x{byte:02x} at column {error.start + 1}") from error
@@ -117,6 +117,9 @@ def parse_row(content: bytes | Mapping[str, Any], *, expected: str) -> Mapping[s
 
 def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON value")
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse_constant)  # json.loads would make one for every row
 
 
 def _refuse_lone_surrogates(value: Any) -> None:

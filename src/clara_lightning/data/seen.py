@@ -1,4 +1,4 @@
-"""Which ids were seen, in ten bytes each."""
+"""Which ids were seen, in about ten bytes each."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _PREFIX_BYTES = 2
 class SeenIds:
     """A set that can be asked only whether something is new.
 
-    Of an id 80 bits of a hash are kept: 16 choose one of 65,536 sorted lists, 64 stand in it. That an id is taken for
-    another one, which is then refused although it is new, has a chance of 2e-10 among 21 million ids and 4e-7 among a
-    billion.
+    Eleven bytes an id were measured with 21 million, where a set of strings takes more than a hundred. Of an id 80
+    bits of a hash are kept: 16 choose one of 65,536 sorted lists, 64 stand in it. That some id is taken for another,
+    and refused although it is new, has a chance of 2e-10 among 21 million ids, and of 4e-7 among a billion.
     """
 
     def __init__(self) -> None:
