@@ -254,6 +254,77 @@ def test_two_processes_write_the_same_bytes_as_one(
     assert bytes_of(folder) == bytes_of(store)
 
 
+# --- chunks ---------------------------------------------------------------------------------------------------------
+
+IN_CHUNKS = ("--data.chunk_tokens", 40, "--data.chunk_overlap", 8)
+
+
+@pytest.fixture
+def texts(commands: Any, tmp_path: Path) -> Path:
+    """A folder of five texts, four of them longer than the compressor reads."""
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    rows = [json.loads(line) for line in commands.files.documents.read_text(encoding="utf-8").splitlines()]
+    for number, start in enumerate((0, 1, 7, 14, 27)):
+        text = " ".join(row["text"] for row in rows[start : start + number * number])
+        (folder / f"{number}.txt").write_text(text or "Oslo.", encoding="utf-8")
+    return folder
+
+
+def test_long_documents_are_encoded_in_chunks_none_of_which_is_cut(
+    commands: Any, clara: Any, compressor: Path, texts: Path, tmp_path: Path
+) -> None:
+    outcome = clara(*commands.predict(tmp_path / "store", compressor, "--data.documents", texts, *IN_CHUNKS))
+
+    assert outcome.code == 0, outcome.err
+    assert "4 of 5 documents are longer than 40 tokens and read in chunks" in outcome.err
+    opened = LatentStore.open(tmp_path / "store")
+    documents = opened.documents(range(len(opened)))
+    assert Manifest.read(tmp_path / "store", setting="").documents_cut == 0
+    assert documents[0] == Document("0.txt", "Oslo.", "0", {"source": "0.txt"})
+    assert documents[1].metadata | {"chunks": 0} == {"source": "1.txt", "document": "1.txt", "chunk": 1, "chunks": 0}
+    last = (texts / "4.txt").read_text(encoding="utf-8")
+    assert documents[-1].id == f"4.txt#{documents[-1].metadata['chunks']}" and last.endswith(documents[-1].text)
+
+
+def test_a_shard_of_chunks_that_is_missing_is_written_again_with_the_same_bytes(
+    commands: Any, clara: Any, compressor: Path, texts: Path, tmp_path: Path, bytes_of: Any
+) -> None:
+    command = commands.predict(tmp_path / "store", compressor, "--data.documents", texts, *IN_CHUNKS)
+    assert clara(*command).code == 0
+    before, manifest = bytes_of(tmp_path / "store"), tmp_path / "store" / "manifest.json"
+    identity = json.loads(manifest.read_text(encoding="utf-8"))["identity"]
+    (tmp_path / "store" / "encoding.json").write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+    manifest.unlink()
+    for number in (1, 3):
+        (tmp_path / "store" / "shards" / f"{number:08d}.parquet").unlink()
+
+    assert clara(*command).code == 0
+
+    assert bytes_of(tmp_path / "store") == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--data.chunk_tokens", 41),
+            "data.init_args.chunk_tokens must be <= the model's document_tokens (40), got 41",
+        ),
+        (
+            ("--data.chunk_tokens", 40, "--data.chunk_overlap", 20),
+            "data.init_args.chunk_overlap must be in [0, chunk_tokens / 2), got 20 with chunk_tokens 40",
+        ),
+        (("--data.documents", "none/*.jsonl"), "none/*.jsonl: no file matches"),
+    ],
+)
+def test_chunks_that_cannot_be_made_are_refused_before_anything_is_written(
+    options: tuple[Any, ...], message: str, commands: Any, clara: Any, compressor: Path, tmp_path: Path
+) -> None:
+    assert clara(*commands.predict(tmp_path / "store", compressor, *options)).mistake == message
+    assert not (tmp_path / "store").exists()
+
+
 @pytest.mark.parametrize(
     ("second_line", "message"),
     [

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,13 @@ ROWS: list[dict[str, Any]] = [
     {"id": "b", "text": "two", "title": None, "metadata": {"n": 2}},
 ]
 DOCUMENTS = [Document("a", "one", "A", {"n": 1}), Document("b", "two", "", {"n": 2})]
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": lambda content: bytes(pyarrow.compress(content, codec="zstd", asbytes=True)),
+}
 QUESTION = {"id": "q", "question": "Q?", "answers": ["A"], "passages": [{"title": "T", "text": "t", "gold": True}]}
 
 
@@ -36,18 +46,29 @@ def parquet(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["data.jsonl", "data.json", "data.jsonl.gz"])
-def test_json_lines_are_read_plain_and_compressed(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["data.jsonl", "data.json"])
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_json_lines_are_read_plain_and_compressed(tmp_path: Path, name: str, suffix: str) -> None:
     content = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
-    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    (tmp_path / f"{name}{suffix}").write_bytes(COMPRESS[suffix](content))
 
-    assert list(read_documents(tmp_path / name)) == DOCUMENTS
+    assert list(read_documents(tmp_path / f"{name}{suffix}")) == DOCUMENTS
 
 
-def test_a_json_file_may_be_one_list(tmp_path: Path) -> None:
-    (tmp_path / "data.json").write_bytes(b"\xef\xbb\xbf\n" + json.dumps(ROWS, indent=1).encode())
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_a_json_file_may_be_one_list(tmp_path: Path, suffix: str) -> None:
+    content = b"\xef\xbb\xbf\n" + json.dumps(ROWS, indent=1).encode()
+    (tmp_path / f"data.json{suffix}").write_bytes(COMPRESS[suffix](content))
 
-    assert list(read_documents(tmp_path / "data.json")) == DOCUMENTS
+    assert list(read_documents(tmp_path / f"data.json{suffix}")) == DOCUMENTS
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffix in COMPRESS if suffix])
+def test_a_file_of_several_compressed_parts_is_read_to_its_end(tmp_path: Path, suffix: str) -> None:
+    parts = (COMPRESS[suffix](json.dumps(row).encode() + b"\n") for row in ROWS)
+    (tmp_path / f"data.jsonl{suffix}").write_bytes(b"".join(parts))
+
+    assert list(read_documents(tmp_path / f"data.jsonl{suffix}")) == DOCUMENTS
 
 
 @pytest.mark.parametrize(
@@ -146,20 +167,21 @@ def test_a_missing_file_is_refused_at_once(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ClaraError, match=r": a directory, but no dataset that datasets\.save_to_disk wrote$"):
-        read_documents(tmp_path)
+        read_questions(tmp_path)
 
 
 def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "data.csv").touch()
 
-    with pytest.raises(ClaraError, match=r"data\.csv: unknown suffix; expected \.jsonl, \.json, \.jsonl\.gz or"):
+    with pytest.raises(ClaraError, match=r"data\.csv: unknown suffix; expected \.jsonl or \.json .*, or \.parquet$"):
         read_documents(tmp_path / "data.csv")
 
 
-@pytest.mark.parametrize("name", ["data.parquet", "data.jsonl.gz"])
+@pytest.mark.parametrize("name", ["data.parquet", *(f"data.jsonl{suffix}" for suffix in COMPRESS if suffix)])
 @pytest.mark.parametrize("keep", [0.5, 0.0], ids=["cut", "foreign"])
 def test_a_broken_file_is_one_line(tmp_path: Path, parquet: Path, name: str, keep: float) -> None:
-    whole = parquet.read_bytes() if name == "data.parquet" else gzip.compress(json.dumps(ROWS[0]).encode() * 99)
+    compress = COMPRESS[name.removeprefix("data.jsonl")] if name != "data.parquet" else lambda _: parquet.read_bytes()
+    whole = compress(json.dumps(ROWS[0]).encode() * 99)
     (tmp_path / name).write_bytes(whole[: int(len(whole) * keep)] or b"something else")
 
     with pytest.raises(ClaraError, match=rf"{name}: cannot be read: .+") as caught:

@@ -154,6 +154,20 @@ def test_encoding_only_reads(small: Callable[[str], list[str]], run: Run) -> Non
     assert found["parameters"]["trained"] == found["memory"]["optimizer_bytes"] == 0
 
 
+def test_documents_of_all_files_are_counted_and_their_chunks(
+    small: Callable[[str], list[str]], run: Run, tmp_path: Path
+) -> None:
+    for number in range(3):
+        row = {"id": f"d{number}", "text": f"Rome lies on a river. {'It flows. ' * 200 * number}"}
+        (tmp_path / f"{number}.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    options = [*small("encode"), "--device", "h100", "--data.init_args.documents", f"{tmp_path}/*.jsonl"]
+
+    whole, chunks = run(*options), run(*options, "--data.init_args.chunk_tokens", "64")
+    assert f"a store of the 3 documents of {tmp_path}/*.jsonl" in whole["assumptions"]
+    (note,) = [line for line in chunks["assumptions"] if line.startswith("a store")]
+    assert int(note.split()[4]) > 10 and note.endswith(f" chunks of the documents of {tmp_path}/*.jsonl")
+
+
 def test_lengths_are_measured_on_the_training_file(tiny: list[str], run: Run) -> None:
     found = run(*tiny, "--device", "cpu")
     assert found["work"]["steps"] == 2 * 4  # three rows in steps of two, four epochs

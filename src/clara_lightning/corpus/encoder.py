@@ -22,7 +22,7 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 
 from clara_lightning.backbone.folder import AdapterFolder, fingerprint
-from clara_lightning.backbone.loading import BackboneConfig, resolve_dtype
+from clara_lightning.backbone.loading import BackboneConfig, load_tokenizer, resolve_dtype
 from clara_lightning.corpus.index import IndexKind, build_index
 from clara_lightning.corpus.lock import writing
 from clara_lightning.corpus.manifest import MANIFEST, Identity, Manifest, write_json
@@ -70,6 +70,9 @@ class CorpusEncoder(Callback):
             return
         corpus, folder = self._parts(trainer, pl_module)
         assert self.store is not None
+        if corpus.chunking is not None:
+            tokenizer = load_tokenizer(pl_module.backbone_config)  # type: ignore[arg-type]
+            corpus.take_tokenizer(tokenizer, document_tokens=pl_module.memory_config.document_tokens)  # type: ignore
         self._identity = identity_of(folder, pl_module.backbone_config, corpus, dtype=self.dtype)  # type: ignore[arg-type]
         found = _read_plan(self.store)
         if found is not None:
@@ -82,6 +85,8 @@ class CorpusEncoder(Callback):
         trainer.strategy.barrier("store folder compared")  # before the first process writes into it
         if not trainer.is_global_zero:
             return
+        if corpus.chunking is not None:
+            log.info("%s", corpus.summary.cut_in_words(corpus.chunking.tokens))
         done_shards = len(corpus.finished_shards)
         log.info("%d documents in %d shards, %d done", corpus.summary.documents, corpus.num_shards, done_shards)
         if complete:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
-from itertools import islice
 from typing import NamedTuple
 
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, IterableDataset
+from transformers import PreTrainedTokenizerBase
 
-from clara_lightning.data.readers import read_documents
+from clara_lightning.data.chunks import Chunking
+from clara_lightning.data.corpus_reader import CorpusReader, CorpusSummary
 from clara_lightning.data.records import Document
 from clara_lightning.errors import ClaraError
 
@@ -32,53 +31,77 @@ class CorpusBatch(NamedTuple):
     documents: list[Document]
 
 
-class CorpusSummary(NamedTuple):
-    """What one pass over the documents found: their number and a sha256 over ids, titles, texts and metadata."""
-
-    documents: int
-    sha256: str
-
-
 class CorpusDataModule(LightningDataModule):
-    """Streams a corpus shard by shard; memory use does not grow with the corpus.
+    """Streams a corpus shard by shard; memory use does not grow with the corpus, but for ten bytes a document.
 
     A shard is a fixed range of documents, whatever the number of devices, so that one process and many write the same
     store. Within a shard documents of similar length share a batch.
 
     Args:
-        documents: file of documents (JSONL, Parquet, or a datasets folder).
+        documents: the corpus: a file of rows (JSONL, Parquet, a datasets folder) or a text, plain or compressed, a
+            folder with such files, or a pattern that names them (``wiki/*.parquet``).
         batch_size: documents per step.
         rows_per_shard: documents per shard; what a kill can cost.
         skip_bad_rows: so many rows may be unreadable; they are counted and reported.
+        chunk_tokens: longer documents are cut into chunks of at most so many tokens, which are documents of their own;
+            at most ``document_tokens`` of the model. Without it a document's tail is not read.
+        chunk_overlap: tokens at the end of a chunk that the next one repeats; less than half of a chunk.
     """
 
     def __init__(
-        self, documents: str | None = None, *, batch_size: int = 16, rows_per_shard: int = 1024, skip_bad_rows: int = 0
+        self,
+        documents: str | None = None,
+        *,
+        batch_size: int = 16,
+        rows_per_shard: int = 1024,
+        skip_bad_rows: int = 0,
+        chunk_tokens: int | None = None,
+        chunk_overlap: int = 0,
     ) -> None:
         super().__init__()
         for name, value in (("batch_size", batch_size), ("rows_per_shard", rows_per_shard)):
             if value < 1:
                 raise ClaraError(f"data.init_args.{name} must be >= 1, got {value}")
+        if chunk_tokens is None and chunk_overlap:
+            raise ClaraError(f"data.init_args.chunk_overlap is {chunk_overlap}, but chunk_tokens is not set")
         self.path = documents
         self.batch_size = batch_size
         self.rows_per_shard = rows_per_shard
         self.skip_bad_rows = skip_bad_rows
+        self.chunking = None if chunk_tokens is None else Chunking(chunk_tokens, chunk_overlap)
         self.summary = CorpusSummary(0, "")
         self.finished_shards: frozenset[int] = frozenset()
         self.allow_zero_length_dataloader_with_multiple_devices = True  # there may be fewer shards than processes
+        self._reader: CorpusReader | None = None
 
     def setup(self, stage: str) -> None:
-        """Read every document once: a mistake in the last line is found before the first is encoded."""
+        """Read every document once: a mistake in the last line is found before the first is encoded.
+
+        Where they are to be cut, this waits for :meth:`take_tokenizer`.
+        """
         if self.path is None:
-            raise ClaraError("data.init_args.documents is required for clara predict: a file of documents")
-        digest, count = hashlib.sha256(), 0
-        for document in self._read():
-            row = [document.id, document.title, document.text, dict(document.metadata)]
-            digest.update(json.dumps(row, ensure_ascii=False, sort_keys=True).encode())
-            count += 1
-        if count == 0:
-            raise ClaraError(f"{self.path}: holds no documents")
-        self.summary = CorpusSummary(count, digest.hexdigest())
+            raise ClaraError("data.init_args.documents is required for clara predict: files of documents")
+        if self.chunking is None:
+            self._look_through()
+
+    def take_tokenizer(self, tokenizer: PreTrainedTokenizerBase, *, document_tokens: int) -> None:
+        """Cut documents by the tokenizer of the backbone that will read them, and read every document once.
+
+        Args:
+            tokenizer: of the backbone.
+            document_tokens: a document is read up to there.
+
+        Raises:
+            ClaraError: chunks are longer than that, or what :meth:`setup` raises.
+        """
+        if self.chunking is None:
+            return
+        if self.chunking.tokens > document_tokens:
+            raise ClaraError(
+                f"data.init_args.chunk_tokens must be <= the model's document_tokens ({document_tokens}), "
+                f"got {self.chunking.tokens}"
+            )
+        self._look_through(tokenizer)
 
     @property
     def num_shards(self) -> int:
@@ -94,12 +117,10 @@ class CorpusDataModule(LightningDataModule):
 
     def batches(self, shards: frozenset[int]) -> Iterator[CorpusBatch]:
         """All batches of some shards, in order."""
-        stream = self._read()
-        for number in range(self.num_shards):
-            documents = list(islice(stream, self.rows_per_shard))
-            if number not in shards:
-                continue
-            by_length = sorted(range(len(documents)), key=lambda place: len(documents[place].content))
+        assert self._reader is not None
+        for number, documents in self._reader.shards(sorted(shards)):
+            lengths = self._reader.lengths(documents)
+            by_length = sorted(range(len(documents)), key=lengths.__getitem__)
             for start in range(0, len(by_length), self.batch_size):
                 places = by_length[start : start + self.batch_size]
                 yield CorpusBatch(number, len(documents), places, [documents[place] for place in places])
@@ -113,9 +134,16 @@ class CorpusDataModule(LightningDataModule):
         ]
         return sum(-(-size // self.batch_size) for size in sizes)
 
-    def _read(self) -> Iterator[Document]:
+    def _look_through(self, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
         assert self.path is not None
-        return read_documents(self.path, skip_bad_rows=self.skip_bad_rows)
+        self._reader = CorpusReader(
+            self.path,
+            rows_per_shard=self.rows_per_shard,
+            skip_bad_rows=self.skip_bad_rows,
+            chunking=self.chunking,
+            tokenizer=tokenizer,
+        )
+        self.summary = self._reader.look_through()
 
 
 class _ShardBatches(IterableDataset[CorpusBatch]):

@@ -8,6 +8,7 @@ is left out.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -17,6 +18,8 @@ from clara_lightning.data import formats
 from clara_lightning.data.fields import RowError
 from clara_lightning.data.records import Document, PairKind, QAPair, Question, SCPExample, content_id
 from clara_lightning.data.rows import RowSource, open_rows, parse_row
+from clara_lightning.data.seen import SeenIds
+from clara_lightning.data.sources import open_documents
 from clara_lightning.errors import ClaraError
 
 logger = logging.getLogger(__name__)
@@ -25,38 +28,38 @@ Record = TypeVar("Record")
 Convert = Callable[[Mapping[str, Any], int], Iterable[Record]]
 
 
-def read_documents(path: str | Path, *, skip_bad_rows: int = 0) -> Iterator[Document]:
-    """Read a corpus: rows of documents, or of questions, whose distinct passages are the documents then.
+def read_documents(path: str | Path, *, skip_bad_rows: int = 0, seen: SeenIds | None = None) -> Iterator[Document]:
+    """Read a corpus: texts, or rows of documents, or of questions, whose distinct passages are the documents then.
 
     Args:
-        path: a ``.jsonl``, ``.json`` (one object a line, or one list of objects), ``.jsonl.gz`` or ``.parquet`` file, a
-            folder written by ``datasets.save_to_disk``, or ``hf://owner/name[:config]#split``, which uses the network.
-        skip_bad_rows: how many bad rows to skip before one is an error; a warning at the end says how many were.
+        path: a file, a folder of files, or a pattern such as ``wiki/*.parquet``: see
+            :func:`~clara_lightning.data.sources.open_documents`.
+        skip_bad_rows: how many bad rows (or texts) to skip before one is an error; a warning at the end says how many
+            were.
+        seen: takes the ids of the documents; one that is in it is refused.
 
     Returns:
-        The documents in the file's order, read as they are asked for.
+        The documents in the order of the files, read as they are asked for.
 
     Raises:
         ClaraError: ``path`` cannot be read (at once), or a row is bad or repeats an id (when it is reached).
     """
-    # A set of the ids themselves: about 100 bytes a document. Hashes would halve that and could refuse a good file.
-    seen: set[str] = set()
+    seen = SeenIds() if seen is None else seen
 
     def convert(row: Mapping[str, Any], number: int) -> list[Document]:
         if row.get("text") is None and formats.is_question(row):
             passages = [passage for question in formats.questions(row, number) for passage in question.passages]
             if not passages:
                 raise RowError("passages: a question without any has no documents")
-            new = {passage.document_id: passage for passage in passages if passage.document_id not in seen}
-            seen.update(new)
-            return [Document(name, passage.text, passage.title) for name, passage in new.items()]
+            distinct = {passage.document_id: passage for passage in passages}
+            return [Document(name, passage.text, passage.title) for name, passage in distinct.items() if seen.add(name)]
         document = formats.document(row)
-        if document.id in seen:
+        if not seen.add(document.id):
             raise RowError(f"id: {document.id!r} is the id of an earlier document")
-        seen.add(document.id)
         return [document]
 
-    return _read(path, convert, skip_bad_rows=skip_bad_rows)
+    sources = open_documents(path, columns=formats.KNOWN_FIELDS)
+    return _convert_all(sources, convert, skip_bad_rows=skip_bad_rows, name=os.fspath(path))
 
 
 def read_questions(path: str | Path, *, skip_bad_rows: int = 0, require_answers: bool = False) -> Iterator[Question]:
@@ -66,7 +69,7 @@ def read_questions(path: str | Path, *, skip_bad_rows: int = 0, require_answers:
     answer fields gives all of them, ``answer`` first. Without ``pos_index`` it marks no passage as gold.
 
     Args:
-        path: as in :func:`read_documents`.
+        path: as in :func:`~clara_lightning.data.rows.open_rows`.
         skip_bad_rows: as in :func:`read_documents`.
         require_answers: a question without answers, which can be searched for alone, is a bad row.
 
@@ -95,7 +98,7 @@ def read_scp(path: str | Path, *, skip_bad_rows: int = 0) -> Iterator[SCPExample
     goes to each of them, as a ``complex`` pair; one with none, or without an answer, is a bad row.
 
     Args:
-        path: as in :func:`read_documents`.
+        path: as in :func:`~clara_lightning.data.rows.open_rows`.
         skip_bad_rows: as in :func:`read_documents`.
 
     Returns:
@@ -147,9 +150,15 @@ def convert_rows(source: RowSource, convert: Convert[Record], *, skip_bad_rows: 
     Raises:
         ClaraError: ``skip_bad_rows`` is negative (at once), or a row is bad (when it is reached).
     """
+    return _convert_all([source], convert, skip_bad_rows=skip_bad_rows, name=source.name)
+
+
+def _convert_all(
+    sources: Iterable[RowSource], convert: Convert[Record], *, skip_bad_rows: int, name: str
+) -> Iterator[Record]:
     if skip_bad_rows < 0:
         raise ClaraError(f"skip_bad_rows must be >= 0, got {skip_bad_rows}")
-    return _records(source, convert, skip_bad_rows)
+    return _records(sources, convert, skip_bad_rows, name)
 
 
 def _check_answered(question: Question) -> None:
@@ -162,10 +171,10 @@ def _read(path: str | Path, convert: Convert[Record], *, skip_bad_rows: int) -> 
     return convert_rows(open_rows(path, columns=formats.KNOWN_FIELDS), convert, skip_bad_rows=skip_bad_rows)
 
 
-def _records(source: RowSource, convert: Convert[Record], allowed: int) -> Iterator[Record]:
+def _records(sources: Iterable[RowSource], convert: Convert[Record], allowed: int, name: str) -> Iterator[Record]:
     num_skipped, first_mistake = 0, ""
     try:
-        for number, content in source.rows:
+        for source, number, content in _rows(sources):
             try:
                 records = convert(parse_row(content, expected=source.expected), number)
             except RowError as error:
@@ -177,4 +186,10 @@ def _records(source: RowSource, convert: Convert[Record], allowed: int) -> Itera
                 yield from records
     finally:  # also when the caller stops early or a later row is an error
         if num_skipped:
-            logger.warning("%s: skipped bad rows: %d; the first: %s", source.name, num_skipped, first_mistake)
+            logger.warning("%s: skipped bad rows: %d; the first: %s", name, num_skipped, first_mistake)
+
+
+def _rows(sources: Iterable[RowSource]) -> Iterator[tuple[RowSource, int, bytes | Mapping[str, Any]]]:
+    for source in sources:
+        for number, content in source.rows:
+            yield source, number, content

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import re
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, cast
+from typing import Any, NoReturn
 
+from clara_lightning.data.compression import DAMAGE, SUFFIXES, open_bytes, uncompressed_name
 from clara_lightning.data.fields import RowError, as_object
 from clara_lightning.data.json_list import split_list
 from clara_lightning.errors import ClaraError
 
-_JSONL_SUFFIXES = (".jsonl", ".json", ".jsonl.gz")
+_JSON_SUFFIXES = (".jsonl", ".json")
 # One slash is enough: pathlib makes "hf:/owner/name" of "hf://owner/name".
 _HUB_NAME = re.compile(r"hf://?(?P<repo>[^/:#]+/[^/:#]+)(:(?P<config>[^#]+))?#(?P<split>.+)")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -52,9 +51,9 @@ def open_rows(path: str | Path, *, columns: frozenset[str] | None) -> RowSource:
     """Choose the way to read ``path`` by its name, and check that it is there.
 
     Args:
-        path: a ``.jsonl``, ``.json`` (one object a line, or one list of objects), ``.jsonl.gz`` or ``.parquet`` file, a
-            folder written by ``datasets.save_to_disk``, or ``hf://owner/name[:config]#split``, the one that uses the
-            network.
+        path: a ``.jsonl`` or ``.json`` file (one object a line; a ``.json`` file may be one list of objects), which may
+            be compressed (``.gz``, ``.bz2``, ``.xz``, ``.zst``); a ``.parquet`` file; a folder written by
+            ``datasets.save_to_disk``; or ``hf://owner/name[:config]#split``, the one that uses the network.
         columns: the columns that matter; of Parquet files and saved datasets no others are read. None reads all.
 
     Raises:
@@ -70,11 +69,23 @@ def open_rows(path: str | Path, *, columns: frozenset[str] | None) -> RowSource:
         return _table(name, _folder_rows(name, columns))
     if name.endswith(".parquet"):
         return _table(name, _parquet_rows(name, columns))
-    if name.endswith(".json") and _is_list(name):
+    plain = uncompressed_name(name)
+    if plain.endswith(".json") and _is_list(name):
         return RowSource(name, "{name}: row {number}", _list_rows(name), expected="a JSON object")
-    if name.endswith(_JSONL_SUFFIXES):
+    if plain.endswith(_JSON_SUFFIXES):
         return RowSource(name, "{name}:{number}", line_rows(name))
-    raise ClaraError(f"{name}: unknown suffix; expected {', '.join(_JSONL_SUFFIXES)} or .parquet")
+    ends = f"{' or '.join(_JSON_SUFFIXES)} (and {', '.join(SUFFIXES)} behind it), or .parquet"
+    raise ClaraError(f"{name}: unknown suffix; expected {ends}")
+
+
+def holds_rows(name: str) -> bool:
+    """Whether :func:`open_rows` reads a file of this name."""
+    return uncompressed_name(name).endswith(_JSON_SUFFIXES) or name.endswith(".parquet")
+
+
+def is_saved_dataset(folder: str | Path) -> bool:
+    """Whether ``datasets.save_to_disk`` wrote a folder, with one split or with several."""
+    return any((Path(folder) / name).is_file() for name in ("state.json", "dataset_dict.json"))
 
 
 def parse_row(content: bytes | Mapping[str, Any], *, expected: str) -> Mapping[str, Any]:
@@ -90,7 +101,7 @@ def parse_row(content: bytes | Mapping[str, Any], *, expected: str) -> Mapping[s
     if not isinstance(content, bytes):
         return content
     try:
-        value = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
+        value = _JSON.decode(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         byte = content[error.start]
         raise RowError(f"not UTF-8: byte 0x{byte:02x} at column {error.start + 1}") from error
@@ -106,6 +117,9 @@ def parse_row(content: bytes | Mapping[str, Any], *, expected: str) -> Mapping[s
 
 def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON value")
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse_constant)  # json.loads would make one for every row
 
 
 def _refuse_lone_surrogates(value: Any) -> None:
@@ -127,8 +141,7 @@ def line_rows(name: str) -> Iterator[tuple[int, bytes]]:
         ClaraError: the file cannot be read.
     """
     # Lines are split as bytes, so that one which is not UTF-8 is one bad row and not the end of the file.
-    opener = cast("Callable[[str], BinaryIO]", gzip.open if name.endswith(".gz") else _open_binary)
-    with readable(name, EOFError, zlib.error), opener(name) as file:
+    with readable(name, *DAMAGE), open_bytes(name) as file:
         for number, line in enumerate(file, start=1):
             content = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
             if content.strip():
@@ -136,19 +149,15 @@ def line_rows(name: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _is_list(name: str) -> bool:
-    with readable(name), open(name, "rb") as file:
+    with readable(name, *DAMAGE), open_bytes(name) as file:
         return file.read(_CHUNK_BYTES).removeprefix(_BYTE_ORDER_MARK).lstrip()[:1] == b"["
 
 
 def _list_rows(name: str) -> Iterator[tuple[int, bytes]]:
-    with readable(name), open(name, "rb") as file:
+    with readable(name, *DAMAGE), open_bytes(name) as file:
         first = file.read(_CHUNK_BYTES).removeprefix(_BYTE_ORDER_MARK)
         chunks = chain([first], iter(lambda: file.read(_CHUNK_BYTES), b""))
         yield from enumerate(split_list(chunks, name=name), start=1)
-
-
-def _open_binary(name: str) -> BinaryIO:
-    return open(name, "rb")
 
 
 def _parquet_rows(name: str, columns: frozenset[str] | None) -> Iterator[Mapping[str, Any]]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
+
+from transformers import PreTrainedTokenizerBase
 
 from clara_lightning.backbone.loading import DTYPES, resolve_dtype
 from clara_lightning.backbone.runner import could_pack
-from clara_lightning.data.readers import read_documents
+from clara_lightning.data.chunks import Chunking
+from clara_lightning.data.corpus_reader import CorpusReader
+from clara_lightning.data.sources import is_local
 from clara_lightning.errors import ClaraError
 from clara_lightning.estimate.architecture import find_architecture
 from clara_lightning.estimate.compute import MILLION, Storage, Work, micro_batch, storage_of, work_of
@@ -96,7 +99,7 @@ def estimate(settings: Mapping[str, Any], request: Request) -> Estimate:
     lengths = lengths_of(plan, found.tokenizer, request.assumed, padded=not could_pack(skeleton.model))
     peaks, mean = _trace(plan, shape, lengths)
     memory = memory_of(plan, skeleton, devices, with_checkpointing=peaks[True], without_checkpointing=peaks[False])
-    documents, documents_note = _documents(plan, request)
+    documents, documents_note = _documents(plan, request, found.tokenizer)
     rows = documents if plan.task == "encoding" else lengths.rows
     speed = devices.flops or (measure_flops(dtype) if devices.kind == "cpu" else None)
     mfu = request.mfu or DEFAULT_MFU[devices.kind]
@@ -155,16 +158,27 @@ def _trace(plan: Plan, shape: SkeletonSettings, lengths: Lengths) -> tuple[dict[
     return {flag: found.peak_bytes for flag, found in traces.items()}, typical
 
 
-def _documents(plan: Plan, request: Request) -> tuple[int, str]:
+def _documents(plan: Plan, request: Request, tokenizer: PreTrainedTokenizerBase | None) -> tuple[int, str]:
     """Documents of the store, and the words for where their number is from."""
     if request.documents is not None:
         return request.documents, f"a store of {request.documents:,} documents (--documents)"
-    path = plan.data.get("documents")
-    if path and not str(path).startswith("hf://") and Path(path).exists():
-        skip = int(plan.data.get("skip_bad_rows") or 0)
-        count = sum(1 for _ in read_documents(path, skip_bad_rows=skip))
+    path, tokens = plan.data.get("documents"), plan.data.get("chunk_tokens")
+    if not path or not is_local(str(path)):
+        return MILLION, "a store of a million documents (--documents)"
+    chunking = Chunking(int(tokens), int(plan.data.get("chunk_overlap") or 0)) if tokens else None
+    reader = CorpusReader(
+        str(path),
+        rows_per_shard=MILLION,
+        skip_bad_rows=int(plan.data.get("skip_bad_rows") or 0),
+        chunking=chunking,
+        tokenizer=tokenizer,
+    )
+    count = reader.look_through().documents
+    if chunking is None:
         return count, f"a store of the {count:,} documents of {path}"
-    return MILLION, "a store of a million documents (--documents)"
+    if tokenizer is None:
+        return count, f"a store of the {count:,} documents of {path}, not cut into chunks: the tokenizer is not here"
+    return count, f"a store of the {count:,} chunks of the documents of {path}"
 
 
 def _notes(devices: Devices, request: Request, mfu: float) -> list[str]:

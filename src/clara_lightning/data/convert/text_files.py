@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,12 +11,9 @@ from clara_lightning.data.convert.counts import Counts
 from clara_lightning.data.convert.passages import cut
 from clara_lightning.data.fields import RowError
 from clara_lightning.data.records import Document
-from clara_lightning.data.rows import RowSource, readable
+from clara_lightning.data.rows import RowSource
+from clara_lightning.data.texts import decoded, files_below, is_text, read_bytes, title_of
 from clara_lightning.errors import ClaraError
-
-_MARKDOWN, _PLAIN = ".md", ".txt"
-_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(?P<text>.*?)([ \t]+#+)?[ \t]*")
-_FENCE = re.compile(r" {0,3}(```|~~~)")
 
 
 def text_files(conversion: Conversion) -> Iterator[Document]:
@@ -37,56 +31,35 @@ def text_files(conversion: Conversion) -> Iterator[Document]:
     folder = Path(conversion.source)
     if not folder.is_dir():
         raise ClaraError(f"{folder}: no such folder")
-    paths = list(_files(folder, conversion.counts.left_out))  # before OUT is written, which may lie in the folder
+    # Listed before OUT is written, which may lie in the folder.
+    paths = list(files_below(folder, conversion.counts.left_out, wanted=_is_text_file))
     files = ((number, {"path": path}) for number, path in enumerate(paths, start=1))
     source = RowSource(conversion.source, "{name}: file {number}", files)
     make = partial(_documents, folder=folder, max_words=conversion.max_words, counts=conversion.counts)
     return conversion.records(source, make)
 
 
-def _files(folder: Path, left_out: Counter[str]) -> Iterator[Path]:
-    with readable(str(folder)):
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    for entry in entries:
-        if entry.is_symlink():  # one that leads out of the folder could show what is not meant to be shown
-            left_out["links"] += 1
-        elif entry.is_dir():
-            yield from _files(Path(entry.path), left_out)
-        elif entry.is_file() and Path(entry.name).suffix.lower() in (_MARKDOWN, _PLAIN):
-            yield Path(entry.path)
-        else:
-            left_out["files of other kinds"] += 1
+def _is_text_file(path: Path) -> bool:
+    return is_text(path.name) and path.is_file()
 
 
 def _documents(row: Row, number: int, *, folder: Path, max_words: int, counts: Counts) -> list[Document]:
     path: Path = row["path"]
     name = path.relative_to(folder).as_posix()
-    content = _decoded(path, name)
-    title = (_first_heading(content) if path.suffix.lower() == _MARKDOWN else None) or path.stem
+    text = _text(path, name)
+    title = title_of(name, text)
     documents = [
         Document(f"{name}#{count}", passage, title, {"source": name})
-        for count, passage in enumerate(cut(content, max_words=max_words), start=1)
+        for count, passage in enumerate(cut(text, max_words=max_words), start=1)
     ]
     counts.left_out["files without text"] += not documents
     return documents
 
 
-def _decoded(path: Path, name: str) -> str:
-    with readable(str(path)):
-        content = path.read_bytes()
+def _text(path: Path, name: str) -> str:
+    content = read_bytes(str(path))
     try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
+        return decoded(content)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise RowError(f"{name}: not UTF-8: byte 0x{content[error.start]:02x} on line {line}") from error
-
-
-def _first_heading(markdown: str) -> str | None:
-    """The text of the first heading outside fenced code."""
-    fenced = False
-    for line in markdown.splitlines():
-        if _FENCE.match(line):
-            fenced = not fenced
-        elif not fenced and (heading := _HEADING.fullmatch(line)) and heading["text"]:
-            return heading["text"]
-    return None
