@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from clara_lightning.objectives.scores import flat_cosine, maxsim
+from clara_lightning.objectives.scores import flat_cosine, maxsim, mean_cosine
 from clara_lightning.objectives.scores import score as named_score
 
 
@@ -36,12 +36,16 @@ def looped_maxsim(query: np.ndarray, memory: np.ndarray, weights: np.ndarray) ->
     return scores
 
 
+def looped_mean_cosine(query: np.ndarray, memory: np.ndarray) -> list[list[float]]:
+    return [[cosine(q.mean(axis=0), m.mean(axis=0)) for m in memory[b]] for b, q in enumerate(query)]
+
+
 def uniform_maxsim(query_BLD: Tensor, memory: Tensor) -> Tensor:
     return maxsim(query_BLD, memory, torch.ones(query_BLD.shape[:2]))
 
 
 Scorer = Callable[[Tensor, Tensor], Tensor]
-both = pytest.mark.parametrize("score", [flat_cosine, uniform_maxsim])
+every = pytest.mark.parametrize("score", [flat_cosine, uniform_maxsim, mean_cosine])
 
 
 def test_flat_cosine_equals_the_loop() -> None:
@@ -57,14 +61,30 @@ def test_maxsim_equals_the_loop_also_for_another_number_of_memory_tokens() -> No
     torch.testing.assert_close(maxsim(query, memory, weights), expected)
 
 
-@both
+def test_mean_cosine_equals_the_loop_also_for_another_number_of_memory_tokens() -> None:
+    query, memory = normal(3, 4, 5), normal(3, 6, 7, 5, seed=1)
+    expected = torch.tensor(looped_mean_cosine(query.numpy(), memory.numpy()), dtype=torch.float64)
+    torch.testing.assert_close(mean_cosine(query, memory), expected)
+
+
+def test_mean_cosine_sees_neither_order_nor_padding() -> None:
+    query, memory = normal(2, 3, 4), normal(5, 3, 4, seed=1)
+    padded = torch.cat([query, torch.zeros(2, 2, 4)], dim=1)
+    torch.testing.assert_close(mean_cosine(padded, memory[:, [2, 0, 1]]), mean_cosine(query, memory))
+
+
+def test_opposite_tokens_have_no_mean_and_score_zero() -> None:
+    assert mean_cosine(torch.ones(1, 1, 2), torch.tensor([[[1.0, 2.0], [-1.0, -2.0]]])).item() == 0.0
+
+
+@every
 def test_shared_documents_score_as_if_repeated_for_each_question(score: Scorer) -> None:
     query, memory = normal(3, 4, 5), normal(6, 4, 5, seed=1)
     torch.testing.assert_close(score(query, memory), score(query, memory.expand(3, 6, 4, 5)))
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 5), (3, 4, 5)])
-@both
+@every
 def test_gradient_equals_finite_differences(score: Scorer, shape: tuple[int, ...]) -> None:
     query, memory = normal(2, 4, 5).requires_grad_(), normal(*shape, seed=1).requires_grad_()
     assert torch.autograd.gradcheck(score, (query, memory))
@@ -76,7 +96,7 @@ def test_maxsim_differentiates_its_weights() -> None:
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-@both
+@every
 def test_scores_stay_in_bounds_and_ignore_length(score: Scorer, scale: float) -> None:
     query, memory = normal(4, 2, 2).float(), normal(4, 50, 2, 2, seed=1).float()
     scores = score(scale * query, memory / scale)
@@ -84,7 +104,7 @@ def test_scores_stay_in_bounds_and_ignore_length(score: Scorer, scale: float) ->
     torch.testing.assert_close(scores, score(query, memory))
 
 
-@both
+@every
 def test_a_document_scores_one_with_itself_and_less_with_its_opposite(score: Scorer) -> None:
     query = normal(1, 3, 8)
     scores = score(query, torch.stack([query[0], -query[0]]))
@@ -99,7 +119,7 @@ def test_flat_cosine_compares_by_place_and_maxsim_does_not() -> None:
     assert uniform_maxsim(query, shuffled).item() == 1.0
 
 
-@both
+@every
 def test_zero_vectors_score_zero_without_gradient(score: Scorer) -> None:
     query = torch.zeros(2, 3, 4).index_fill_(0, torch.tensor([1]), 1.0).requires_grad_()
     memory = torch.zeros(2, 5, 3, 4).index_fill_(1, torch.tensor([1]), 1.0).requires_grad_()
@@ -113,7 +133,7 @@ def test_zero_vectors_score_zero_without_gradient(score: Scorer) -> None:
     assert (memory.grad[:, [0, 2, 3, 4]] == 0).all()
 
 
-@both
+@every
 def test_half_precision_is_scored_in_fp32_also_under_autocast(score: Scorer) -> None:
     query, memory = normal(2, 4, 64).bfloat16(), normal(2, 6, 4, 64, seed=1).bfloat16()
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -125,6 +145,7 @@ def test_half_precision_is_scored_in_fp32_also_under_autocast(score: Scorer) -> 
 def test_a_configuration_names_the_score() -> None:
     query, memory, weights = normal(2, 4, 5), normal(2, 3, 4, 5, seed=1), normal(2, 4, seed=2).abs()
     assert torch.equal(named_score("flat", query, memory, weights), flat_cosine(query, memory))
+    assert torch.equal(named_score("mean", query, memory, weights), mean_cosine(query, memory))
     assert torch.equal(named_score("maxsim", query, memory, weights), maxsim(query, memory, weights))
 
 

@@ -47,7 +47,8 @@ class RetrievalConfig:
     """How documents are found for a set of adapters.
 
     Args:
-        score: ``maxsim`` (late interaction over memory tokens) or ``flat`` (cosine of the flattened memory).
+        score: ``maxsim`` (late interaction over memory tokens), ``flat`` (cosine of the flattened memory) or ``mean``
+            (cosine of the mean memory vectors).
         top_k: documents that the generator reads.
         temperature: tau of the soft choice that they were trained with.
     """

@@ -49,7 +49,7 @@ class ScanIndex:
 
     Args:
         store: the documents.
-        score: ``flat`` (cosine of the flattened memory, the method's) or ``maxsim`` (late interaction).
+        score: ``flat`` (cosine of the flattened memory, the method's), ``maxsim`` (late interaction) or ``mean``.
     """
 
     def __init__(self, store: LatentStore, *, score: ScoreName) -> None:

@@ -11,14 +11,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-ScoreName = Literal["maxsim", "flat"]
+ScoreName = Literal["maxsim", "flat", "mean"]
 
 EPS = 1e-12
 """Vectors up to this length count as zero."""
 
 
 def score(name: ScoreName, query_BLD: Tensor, memory_BNLD: Tensor, weights_BL: Tensor) -> Tensor:
-    """The score that a configuration names: :func:`maxsim`, or :func:`flat_cosine`, which has no weights.
+    """The score that a configuration names: :func:`maxsim`, or one that has no weights.
+
+    ``flat`` is :func:`flat_cosine`, ``mean`` is :func:`mean_cosine`.
 
     Args:
         name: which.
@@ -29,7 +31,9 @@ def score(name: ScoreName, query_BLD: Tensor, memory_BNLD: Tensor, weights_BL: T
     Returns:
         ``(B, N)`` scores in [-1, 1].
     """
-    return maxsim(query_BLD, memory_BNLD, weights_BL) if name == "maxsim" else flat_cosine(query_BLD, memory_BNLD)
+    if name == "maxsim":
+        return maxsim(query_BLD, memory_BNLD, weights_BL)
+    return mean_cosine(query_BLD, memory_BNLD) if name == "mean" else flat_cosine(query_BLD, memory_BNLD)
 
 
 def flat_cosine(query_BLD: Tensor, memory_BNLD: Tensor) -> Tensor:
@@ -52,6 +56,30 @@ def flat_cosine(query_BLD: Tensor, memory_BNLD: Tensor) -> Tensor:
     with torch.autocast(query_BLD.device.type, enabled=False):
         query_BLD, memory_BNLD = _unit(query_BLD, dims=(-2, -1)), _unit(memory_BNLD, dims=(-2, -1))
         return torch.einsum(f"bld,{_document_axes(memory_BNLD)}ld->bn", query_BLD, memory_BNLD)
+
+
+def mean_cosine(query_BLD: Tensor, memory_BNMD: Tensor) -> Tensor:
+    r"""Cosine of the mean memory vectors, :math:`\cos(\sum_j q_j, \sum_i m_i)`.
+
+    A document is one vector of D numbers under this score, so an index of a large store is small and quick. It does
+    not see which token said what: two documents of the same tokens in another order score alike.
+
+    Args:
+        query_BLD: the query's vectors; zeros (padding) have no part in the mean.
+        memory_BNMD: ``(B, N, M, D)`` memory of each question's candidates, or ``(N, M, D)`` of documents shared by all.
+            M may differ from L.
+
+    Returns:
+        ``(B, N)`` scores in [-1, 1].
+
+    Example:
+        >>> query_BLD = torch.tensor([[[2.0, 0.0], [0.0, 2.0]]])
+        >>> mean_cosine(query_BLD, torch.tensor([[[1.0, 0.0]], [[3.0, 3.0]]]))
+        tensor([[0.7071, 1.0000]])
+    """
+    with torch.autocast(query_BLD.device.type, enabled=False):
+        query_BD, memory_BND = _unit_mean(query_BLD), _unit_mean(memory_BNMD)
+        return torch.einsum(f"bd,{_document_axes(memory_BNMD)}d->bn", query_BD, memory_BND)
 
 
 def maxsim(query_BLD: Tensor, memory_BNMD: Tensor, weights_BL: Tensor) -> Tensor:
@@ -93,6 +121,11 @@ def _unit(x: Tensor, *, dims: tuple[int, ...]) -> Tensor:
     length: Tensor = torch.linalg.vector_norm(x, dim=dims, keepdim=True)
     # Dividing by infinity instead of by a small number: the gradient is 0 then, and not 1 / EPS.
     return x / length.masked_fill(length <= EPS, torch.inf)
+
+
+def _unit_mean(x: Tensor) -> Tensor:
+    """The direction of the mean over the last axis but one, in fp32 or wider."""
+    return _unit(x.to(torch.promote_types(x.dtype, torch.float32)).mean(dim=-2), dims=(-1,))
 
 
 def _shares(weights_BL: Tensor) -> Tensor:
