@@ -76,8 +76,8 @@ class JointRAGModule(ClaraModule):
         candidates: ``given`` with each question, or found by ``search`` in the store at every step.
         num_candidates: N, for ``search``.
         top_k: k, documents that the generator reads.
-        score: ``maxsim`` (late interaction), ``flat`` (cosine of the flattened memory, the method's) or ``mean`` (cosine of
-            the mean memory vectors).
+        score: ``maxsim`` (late interaction), ``flat`` (cosine of the flattened memory, the method's) or ``mean``
+            (cosine of the mean memory vectors).
         objective: ``answer``, or ``contrastive``, for which questions need gold documents.
         temperature: tau of the soft selection, or of the contrastive loss.
         noise: ``gumbel`` samples the selection in training, ``none`` takes the best.
