@@ -147,7 +147,7 @@ CASES: dict[str, Case] = {
     "no such data file": (lambda w: w.fit("--data.train", w.folder / "none.jsonl"), "none.jsonl"),
     "no data": (
         lambda w: [*w.predict()[:5], "--data", "clara_lightning.CorpusDataModule", "--encoder.store", w.folder / "s"],
-        "data.init_args.documents is required for clara predict: a file of documents",
+        "data.init_args.documents is required for clara predict: files of documents",
     ),
     "a line that is no JSON": (
         lambda w: w.predict("--data.documents", w.write("d.jsonl", DOCUMENT + "{\n")),
