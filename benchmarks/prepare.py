@@ -161,5 +161,5 @@ def write_store(path: Path, backbone: ClaraBackbone, documents: Sequence[Documen
         rows_per_shard=len(documents),
         documents_sha256="",
     )
-    finish_store(path, identity, num_shards=1, index="maxsim")
+    finish_store(path, identity, num_shards=1)
     return LatentStore.open(path)

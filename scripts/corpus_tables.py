@@ -168,7 +168,7 @@ def manifest_bytes(shards: int, per_shard: int) -> int:
     identity = Identity("mistral", "0" * 64, 16, 4096, "bfloat16", "bfloat16", per_shard, "0" * 64)
     named = tuple(Shard(f"{number:08d}", per_shard, "0" * 64, "0" * 64) for number in range(shards))
     with tempfile.TemporaryDirectory() as folder:
-        Manifest(identity, named, documents_cut=0, index="maxsim").write(Path(folder))
+        Manifest(identity, named, documents_cut=0).write(Path(folder))
         return (Path(folder) / MANIFEST).stat().st_size
 
 

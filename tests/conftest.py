@@ -36,12 +36,10 @@ from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASO
 from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
 from clara_lightning.backbone.memory import MemoryConfig, MemoryKind
-from clara_lightning.corpus.index import IndexKind, build_index
 from clara_lightning.corpus.manifest import Identity, Manifest
 from clara_lightning.corpus.memory_dtypes import MemoryDtype
 from clara_lightning.corpus.shards import describe, shard_name, write_shard
 from clara_lightning.corpus.store import LatentStore
-from clara_lightning.corpus.store_folder import StoreFolder
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.data.records import Document, Passage, Question
 
@@ -354,7 +352,6 @@ def make_store(tmp_path: Path) -> MakeStore:
         memory_NLD: Tensor,
         *,
         rows_per_shard: int = 4,
-        index: IndexKind = "maxsim",
         name: str = "store",
         first: int = 0,
         compressor: str = "ab" * 32,
@@ -381,8 +378,7 @@ def make_store(tmp_path: Path) -> MakeStore:
             rows_per_shard=rows_per_shard,
             documents_sha256="cd" * 32,
         )
-        manifest = Manifest(identity, tuple(shards), documents_cut=0, index=index)
-        build_index(StoreFolder(folder, manifest), index)
+        manifest = Manifest(identity, tuple(shards), documents_cut=0)
         manifest.write(folder)
         return LatentStore.open(folder)
 

@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "modules": {"backbone", "corpus", "data", "objectives"},
     "synthesis": {"data"},
     "inference": {"backbone", "corpus", "data", "objectives"},
-    "estimate": {"backbone", "data"},
+    "estimate": {"backbone", "corpus", "data", "objectives"},
     "evaluation": {"backbone", "corpus", "data", "inference", "objectives"},
     "demo": {"backbone", "corpus", "data", "evaluation", "inference", "objectives"},
     "cli": {

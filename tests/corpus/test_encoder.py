@@ -168,10 +168,9 @@ def test_a_finished_store_is_left_as_it_is(
         (("--data.documents", "OTHER"), "was begun with documents_sha256"),
         (("--model.backbone.dtype", "bfloat16"), "was begun with compute_dtype float32, this run has bfloat16"),
         (("--model.init_from", "OTHER"), "was begun with compressor"),
-        (("--encoder.index", "flat"), "is finished with a maxsim index"),
     ],
 )
-def test_another_corpus_or_compressor_or_index_is_refused_and_the_store_stays(
+def test_another_corpus_or_compressor_is_refused_and_the_store_stays(
     options: tuple[Any, ...],
     message: str,
     commands: Any,

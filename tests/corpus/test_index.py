@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from clara_lightning.corpus import index as index_module
-from clara_lightning.corpus.index import FlatIndex, Index, ScanIndex, open_index
+from clara_lightning.corpus.index import ScanIndex
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.errors import ClaraError
 
@@ -31,7 +30,7 @@ def query() -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.fixture
 def made(make_store: Any, memory_NLD: torch.Tensor) -> LatentStore:
-    return make_store(memory_NLD, rows_per_shard=7, index="flat")  # type: ignore[no-any-return]
+    return make_store(memory_NLD, rows_per_shard=7)  # type: ignore[no-any-return]
 
 
 def flat_scores(query: np.ndarray, memory: np.ndarray) -> np.ndarray:
@@ -64,13 +63,12 @@ def test_the_scan_finds_what_brute_force_finds_by_late_interaction(
     assert hits.scores_BK.numpy() == pytest.approx(np.take_along_axis(expected, best(expected, 6), axis=1), abs=1e-5)
 
 
-@pytest.mark.parametrize("kind", [FlatIndex, lambda store: ScanIndex(store, score="flat")], ids=["faiss", "scan"])
-def test_both_searches_find_what_brute_force_finds_by_flattened_cosine(
-    kind: Any, made: LatentStore, memory_NLD: torch.Tensor, query: Any
+def test_the_scan_finds_what_brute_force_finds_by_flattened_cosine(
+    made: LatentStore, memory_NLD: torch.Tensor, query: Any
 ) -> None:
     expected = flat_scores(query[0].numpy(), memory_NLD.numpy())
 
-    hits = kind(made).search(*query, top_k=6)
+    hits = ScanIndex(made, score="flat").search(*query, top_k=6)
 
     assert hits.rows_BK.tolist() == best(expected, 6).tolist()
     assert hits.scores_BK.numpy() == pytest.approx(np.take_along_axis(expected, best(expected, 6), axis=1), abs=1e-5)
@@ -90,36 +88,20 @@ def test_a_scan_over_many_blocks_is_a_scan_over_one(
     assert torch.allclose(whole.scores_BK, parts.scores_BK, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["maxsim", "flat", "faiss"])
+@pytest.mark.parametrize("name", ["maxsim", "flat", "mean"])
 def test_of_equal_documents_the_earlier_comes_first(name: Any, made: LatentStore, memory_NLD: torch.Tensor) -> None:
-    index: Index = FlatIndex(made) if name == "faiss" else ScanIndex(made, score=name)
+    index = ScanIndex(made, score=name)
 
     for top_k, rows in ((2, [3, 17]), (1, [3])):
         assert index.search(memory_NLD[[3]], torch.ones(1, 4), top_k=top_k).rows_BK.tolist() == [rows]
 
 
-@pytest.mark.parametrize("index", [FlatIndex, lambda store: ScanIndex(store, score="maxsim")], ids=["faiss", "scan"])
 @pytest.mark.parametrize("top_k", [0, 31, -1])
-def test_more_documents_than_there_are_or_none_are_refused(
-    index: Any, top_k: int, made: LatentStore, query: Any
-) -> None:
+def test_more_documents_than_there_are_or_none_are_refused(top_k: int, made: LatentStore, query: Any) -> None:
     with pytest.raises(ClaraError, match=rf"top_k must be between 1 and .* \(30\), got {top_k}"):
-        index(made).search(*query, top_k=top_k)
+        ScanIndex(made, score="maxsim").search(*query, top_k=top_k)
 
 
 def test_all_documents_may_be_asked_for(made: LatentStore, query: Any) -> None:
-    for index in (FlatIndex(made), ScanIndex(made, score="maxsim")):
-        assert sorted(index.search(*query, top_k=30).rows_BK[0].tolist()) == list(range(30))
-
-
-def test_the_file_is_used_where_it_is_and_fits_the_score(made: LatentStore, make_store: Any) -> None:
-    plain = make_store(torch.ones(2, 1, 1), name="plain")
-
-    assert isinstance(open_index(made, score="flat"), FlatIndex)
-    assert isinstance(open_index(made, score="maxsim"), ScanIndex)
-    assert isinstance(open_index(plain, score="flat"), ScanIndex)
-
-
-def test_an_index_of_late_interaction_needs_no_file(made: LatentStore, make_store: Any) -> None:
-    assert (made.path / "index" / index_module.FLAT_FILE).is_file()
-    assert not list((make_store(torch.ones(2, 1, 1), name="plain").path / "index").iterdir())
+    for score in ("flat", "maxsim"):
+        assert sorted(ScanIndex(made, score=score).search(*query, top_k=30).rows_BK[0].tolist()) == list(range(30))

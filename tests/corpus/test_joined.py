@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from clara_lightning.corpus.index import open_index
 from clara_lightning.corpus.maintenance import delete
+from clara_lightning.corpus.search import open_index
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.errors import ClaraError
 
@@ -22,15 +22,15 @@ def memory_of(count: int, seed: int) -> torch.Tensor:
 @pytest.fixture
 def parts(make_store: Any) -> list[Path]:
     """Folders of 7 and 5 documents."""
-    first = make_store(memory_of(7, 0), name="a", index="flat")
-    second = make_store(memory_of(5, 1), name="b", first=100, index="flat")
+    first = make_store(memory_of(7, 0), name="a")
+    second = make_store(memory_of(5, 1), name="b", first=100)
     return [first.path, second.path]
 
 
 @pytest.fixture
 def alone(make_store: Any) -> LatentStore:
     """The same twelve memories in one folder."""
-    return make_store(torch.cat([memory_of(7, 0), memory_of(5, 1)]), name="alone", index="flat")  # type: ignore[no-any-return]
+    return make_store(torch.cat([memory_of(7, 0), memory_of(5, 1)]), name="alone")  # type: ignore[no-any-return]
 
 
 def test_rows_of_the_second_stand_behind_those_of_the_first(parts: list[Path], alone: LatentStore) -> None:

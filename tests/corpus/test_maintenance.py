@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from clara_lightning.corpus.index import open_index
 from clara_lightning.corpus.lock import nobody_reads, writing
 from clara_lightning.corpus.maintenance import adopt, compact, delete
 from clara_lightning.corpus.manifest import Manifest
+from clara_lightning.corpus.search import open_index
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.corpus.verification import faults
 from clara_lightning.errors import ClaraError

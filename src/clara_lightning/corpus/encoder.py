@@ -23,15 +23,17 @@ from torch import Tensor
 
 from clara_lightning.backbone.folder import AdapterFolder, fingerprint
 from clara_lightning.backbone.loading import BackboneConfig, load_tokenizer, resolve_dtype
-from clara_lightning.corpus.index import IndexKind, build_index
+from clara_lightning.corpus.index_builder import IndexOptions
+from clara_lightning.corpus.index_entry import IndexKind
 from clara_lightning.corpus.lock import writing
+from clara_lightning.corpus.maintenance import index as build_index
 from clara_lightning.corpus.manifest import MANIFEST, Identity, Manifest, write_json
 from clara_lightning.corpus.memory_dtypes import MemoryDtype, bytes_per_row
 from clara_lightning.corpus.shards import describe, documents_cut_in, shard_name, write_shard
-from clara_lightning.corpus.store_folder import StoreFolder
 from clara_lightning.data.corpus import CorpusBatch, CorpusDataModule
 from clara_lightning.data.records import Document
 from clara_lightning.errors import ClaraError
+from clara_lightning.objectives.scores import ScoreName
 
 PLAN = "encoding.json"
 SECONDS_BETWEEN_LINES = 30.0
@@ -45,18 +47,19 @@ class CorpusEncoder(Callback):
 
     Args:
         store: folder of the store; required for ``clara predict``.
-        index: ``flat`` (FAISS over flattened memory) or ``maxsim`` (late interaction, scanned).
+        index: of a search in two stages, for millions of documents: ``flat``, ``hnsw`` or ``ivf-pq``, as
+            ``clara store index`` builds it. Without it every document is scored, which is exact.
         dtype: how memory is kept: in two bytes a value, or in one (``int8``, ``float8``) with a scale for each memory
             token.
     """
 
     def __init__(
-        self, store: str | None = None, *, index: IndexKind = "maxsim", dtype: MemoryDtype = "bfloat16"
+        self, store: str | None = None, *, index: IndexKind | None = None, dtype: MemoryDtype = "bfloat16"
     ) -> None:
         self.store = Path(store) if store else None
+        self.index: IndexKind | None = index
         self.dtype: MemoryDtype = dtype
         self._writing = ExitStack()
-        self.index: IndexKind = index
         self._identity: Identity | None = None
         self._documents: dict[int, Document] = {}
         self._memory: dict[int, Tensor] = {}
@@ -78,8 +81,6 @@ class CorpusEncoder(Callback):
         if found is not None:
             _refuse_other(self.store, found, self._identity)
         complete = (self.store / MANIFEST).is_file()
-        if complete:
-            _refuse_other_index(self.store, self.index)
         done = range(corpus.num_shards) if complete else finished_shards(self.store, corpus.num_shards)
         corpus.finished_shards = frozenset(done)
         trainer.strategy.barrier("store folder compared")  # before the first process writes into it
@@ -163,7 +164,7 @@ class CorpusEncoder(Callback):
         )
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Build the index and write the manifest, once every process has written its shards.
+        """Write the manifest, once every process has written its shards.
 
         Not ``on_predict_end``, which a process that has nothing left to encode does not reach.
         """
@@ -172,9 +173,19 @@ class CorpusEncoder(Callback):
         trainer.strategy.barrier("shards written")
         if trainer.is_global_zero and not (self.store / MANIFEST).is_file():
             corpus = trainer.datamodule  # type: ignore[attr-defined]
-            finish_store(self.store, self._identity, num_shards=corpus.num_shards, index=self.index)
+            finish_store(self.store, self._identity, num_shards=corpus.num_shards)
         self._writing.close()
+        if trainer.is_global_zero and self.index is not None:
+            folder: AdapterFolder = pl_module.parent  # type: ignore[assignment]
+            self._build_index(self.index, folder.retrieval.score)
         trainer.strategy.barrier("store finished")
+
+    def _build_index(self, kind: IndexKind, score: ScoreName) -> None:
+        """The store is finished before, so that a build that fails costs no encoding."""
+        assert self.store is not None
+        found = Manifest.read(self.store, setting="encoder.store").index
+        if found is None or (found.kind, found.score) != (kind, score):
+            build_index(self.store, IndexOptions(score, kind))
 
     def _parts(self, trainer: Trainer, pl_module: LightningModule) -> tuple[CorpusDataModule, AdapterFolder]:
         if self.store is None:
@@ -216,8 +227,8 @@ def finished_shards(store: Path, num_shards: int) -> list[int]:
     return [n for n in range(num_shards) if (store / "shards" / f"{shard_name(n)}.parquet").is_file()]
 
 
-def finish_store(store: Path, identity: Identity, *, num_shards: int, index: IndexKind) -> None:
-    """Check that all shards are there, build the index, and write the manifest.
+def finish_store(store: Path, identity: Identity, *, num_shards: int) -> None:
+    """Check that all shards are there, and write the manifest.
 
     Raises:
         ClaraError: a shard is missing (the run was limited to some batches).
@@ -232,8 +243,7 @@ def finish_store(store: Path, identity: Identity, *, num_shards: int, index: Ind
         name = shard_name(number)
         shards.append(describe(store / "shards", name))
         cut += documents_cut_in(store / "shards", name)
-    manifest = Manifest(identity, tuple(shards), documents_cut=cut, index=index)
-    build_index(StoreFolder(store, manifest), index)
+    manifest = Manifest(identity, tuple(shards), documents_cut=cut)
     manifest.write(store)
     (store / PLAN).unlink(missing_ok=True)
     log.info("store %s: %d documents, %d of them longer than the limit and cut", store, manifest.rows, cut)
@@ -263,9 +273,3 @@ def _refuse_other(store: Path, found: Identity, wanted: Identity) -> None:
                 f"encoder.store: {store} was begun with {key} {value}, this run has {other}: "
                 "choose another folder or delete it"
             )
-
-
-def _refuse_other_index(store: Path, wanted: IndexKind) -> None:
-    found = Manifest.read(store, setting="encoder.store").index
-    if found != wanted:
-        raise ClaraError(f"encoder.index is {wanted}, but {store} is finished with a {found} index: delete it first")

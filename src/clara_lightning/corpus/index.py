@@ -1,4 +1,4 @@
-"""Exact search over a store by the trained score.
+"""Search of a store by the trained score: what an index is, the exact one, and what is made of others.
 
 Shapes: B queries, N documents, L memory tokens, D hidden size, K results.
 """
@@ -6,22 +6,16 @@ Shapes: B queries, N documents, L memory tokens, D hidden size, K results.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-import faiss
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from clara_lightning.corpus.store import LatentStore
-from clara_lightning.corpus.store_folder import StoreFolder
 from clara_lightning.errors import ClaraError
 from clara_lightning.objectives.scores import ScoreName, score
-
-IndexKind = Literal["flat", "maxsim"]
-FLAT_FILE = "flat.faiss"
 
 
 class Hits(NamedTuple):
@@ -71,39 +65,6 @@ class ScanIndex:
             order = best_scores.sort(dim=1, descending=True, stable=True).indices[:, :top_k]
             best_scores, best_rows = best_scores.gather(1, order), best_rows.gather(1, order)
         return Hits(best_scores, best_rows)
-
-
-class FlatIndex:
-    """FAISS ``IndexFlatIP`` over flattened, normalised memory: exact cosine, memory-mapped.
-
-    Args:
-        store: the documents.
-    """
-
-    def __init__(self, store: StoreFolder) -> None:
-        self.store = store
-        path = store.path / "index" / FLAT_FILE
-        if not path.is_file():
-            raise ClaraError(f"--store: {path} is missing: the store was not built with a flat index")
-        self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
-
-    @torch.no_grad()
-    def search(self, query_BLD: Tensor, weights_BL: Tensor, *, top_k: int) -> Hits:
-        """See :class:`Index`; the weights play no part in the flattened cosine."""
-        _check_top_k(top_k, self.store)
-        scores, rows = self._search_past_ties(_flat_vectors(query_BLD), top_k)
-        order = np.lexsort((rows, -scores), axis=1)[:, :top_k]
-        scores, rows = np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
-        return Hits(torch.from_numpy(scores).to(query_BLD.device), torch.from_numpy(rows).to(query_BLD.device))
-
-    def _search_past_ties(self, vectors: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The best documents and all that equal the last of them: FAISS orders equal scores by chance."""
-        width = min(top_k + 1, len(self.store))
-        scores, rows = self._index.search(vectors, width)
-        while width < len(self.store) and bool((scores[:, top_k - 1] == scores[:, -1]).any()):
-            width = min(2 * width, len(self.store))
-            scores, rows = self._index.search(vectors, width)
-        return scores, rows
 
 
 class LiveIndex:
@@ -165,54 +126,7 @@ class JoinedIndex:
         return Hits(scores_BK.gather(1, order_BK), rows_BK.gather(1, order_BK))
 
 
-def build_index(store: StoreFolder, kind: IndexKind) -> None:
-    """Write ``index/`` of a store.
-
-    ``flat`` is a FAISS file of float32 vectors of L * D dimensions (twice the space of a bfloat16 memory). ``maxsim``
-    is searched by a scan over the memory itself and needs no file.
-    """
-    folder = store.path / "index"
-    folder.mkdir(exist_ok=True)
-    target = folder / FLAT_FILE
-    if kind == "maxsim":
-        target.unlink(missing_ok=True)
-        return
-    length, dim = store.memory_shape
-    index = faiss.IndexFlatIP(length * dim)
-    for _, memory_NLD in store.blocks():
-        index.add(_flat_vectors(memory_NLD))
-    working = folder / f".{FLAT_FILE}.tmp"
-    faiss.write_index(index, str(working))
-    working.replace(target)
-
-
-def open_index(store: LatentStore, *, score: ScoreName) -> Index:
-    """The fastest exact index of ``store`` for a score."""
-    if not any(_has_index(part, score) for part in store.parts):
-        return ScanIndex(store, score=score)
-    if len(store.parts) == 1:
-        return _index_of(store.parts[0], score)
-    return JoinedIndex([_index_of(part, score) for part in store.parts], [len(part) for part in store.parts])
-
-
-def _has_index(part: StoreFolder, score: ScoreName) -> bool:
-    return score == "flat" and (part.path / "index" / FLAT_FILE).is_file()
-
-
-def _index_of(part: StoreFolder, score: ScoreName) -> Index:
-    if not _has_index(part, score):
-        return ScanIndex(LatentStore(part), score=score)
-    index = FlatIndex(part.whole)
-    if part.live_rows is None:
-        return index
-    return LiveIndex(index, live_rows=part.live_rows, whole_rows=len(part.whole))
-
-
-def _flat_vectors(memory_NLD: Tensor) -> np.ndarray:
-    return F.normalize(memory_NLD.detach().float().flatten(1), dim=1).cpu().numpy()
-
-
-def _check_top_k(top_k: int, store: LatentStore | StoreFolder) -> None:
+def _check_top_k(top_k: int, store: LatentStore) -> None:
     if not 1 <= top_k <= len(store):
         raise ClaraError(
             f"top_k must be between 1 and the number of documents in the store ({len(store)}), got {top_k}"

@@ -18,9 +18,12 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from clara_lightning.corpus.index import build_index
+from clara_lightning.corpus.checksums import file_sha256
+from clara_lightning.corpus.index_builder import IndexOptions, build_index
+from clara_lightning.corpus.index_entry import FOLDER, IndexEntry, SearchSettings
+from clara_lightning.corpus.keys import KEYS_FILE
 from clara_lightning.corpus.lock import nobody_reads, writing
-from clara_lightning.corpus.manifest import MANIFEST, Deletions, Manifest, Shard, file_sha256
+from clara_lightning.corpus.manifest import MANIFEST, Deletions, Manifest, Shard
 from clara_lightning.corpus.shards import (
     MEMORY_SUFFIX,
     TEXT_SUFFIX,
@@ -91,7 +94,6 @@ def adopt(path: str | Path, other: str | Path, *, replace_existing: bool = False
         manifest = _grown(folder, store.manifest, source, new.manifest)
         if taken:
             manifest = _without(folder, manifest, _stored_rows(store, store.rows_of(sorted(taken))))
-        _index(folder, manifest)
         manifest.write(folder)
         new.close()
         shutil.rmtree(source)
@@ -142,7 +144,10 @@ def compact(path: str | Path, *, tell: Callable[[str], None] = lambda line: None
         if manifest.deletions or any(shard.rows != full for shard in manifest.shards[:-1]):
             shards = tuple(_rewritten(store, tell))
             manifest = replace(manifest, shards=shards, deletions=None, generation=manifest.generation + 1)
-            _index(folder, manifest)
+            if manifest.index is not None:
+                rewritten = StoreFolder(folder, manifest)
+                manifest = replace(manifest, index=_rebuilt(rewritten, manifest.index))
+                rewritten.close()
             manifest.write(folder)
         store.close()
         if nobody_reads(folder):
@@ -152,14 +157,63 @@ def compact(path: str | Path, *, tell: Callable[[str], None] = lambda line: None
         return manifest
 
 
+def index(path: str | Path, options: IndexOptions | None = None) -> IndexEntry:
+    """Build the index of a two-stage search, in place of the one that a store has.
+
+    Args:
+        path: the store folder.
+        options: what to build; by default what the store has, anew.
+
+    Raises:
+        ClaraError: there is none to be built anew, the kind does not suit the size of the store, the disk is full, or
+            another process writes to the store.
+    """
+    folder = Path(path)
+    with writing(folder):
+        store = StoreFolder.open(folder)
+        known = store.manifest.index
+        if options is not None:
+            entry = build_index(store, options)
+        elif known is not None:
+            entry = _rebuilt(store, known)
+        else:
+            raise ClaraError(f"--rebuild: {folder} has no search index: --kind builds one")
+        _name_index(store, entry)
+        return entry
+
+
+def search_by(path: str | Path, settings: SearchSettings) -> None:
+    """Write into a store's manifest how its index is to be searched.
+
+    Raises:
+        ClaraError: there is none, or another process writes to the store.
+    """
+    folder = Path(path)
+    with writing(folder):
+        store = StoreFolder.open(folder)
+        assert store.manifest.index is not None
+        _name_index(store, store.manifest.index.searched(settings))
+
+
+def _name_index(store: StoreFolder, entry: IndexEntry) -> None:
+    manifest = replace(store.manifest, index=entry, generation=store.manifest.generation + 1)
+    manifest.write(store.path)
+    store.close()
+    if nobody_reads(store.path):
+        remove_unknown(store.path, manifest)
+
+
 def remove_unknown(folder: Path, manifest: Manifest) -> None:
-    """Remove files of shards and deletions that the manifest does not name."""
+    """Remove files of shards, deletions and search indexes that the manifest does not name."""
     known = {f"{shard.name}.{suffix}" for shard in manifest.shards for suffix in SUFFIXES}
     deletions = {f"{manifest.deletions.name}.npy"} if manifest.deletions else set()
     for place, names in (("shards", known), ("deletions", deletions)):
         for file in (folder / place).glob("*"):
             if file.name not in names:
                 file.unlink()
+    for keys in (folder / FOLDER).glob(f"*/{KEYS_FILE}"):
+        if manifest.index is None or keys.parent.name != manifest.index.folder:
+            shutil.rmtree(keys.parent)
 
 
 def _stored_rows(store: StoreFolder, rows: Sequence[int]) -> NDArray[np.int64]:
@@ -228,6 +282,7 @@ def _joined(parts: Sequence[Stored]) -> Stored:
     return Stored(tensors, pa.concat_tables([part.table for part in parts]).combine_chunks())
 
 
-def _index(folder: Path, manifest: Manifest) -> None:
-    """An index of what the manifest holds."""
-    build_index(StoreFolder(folder, manifest), manifest.index)  # type: ignore[arg-type]
+def _rebuilt(store: StoreFolder, entry: IndexEntry) -> IndexEntry:
+    """An index as a store had it, of the rows that it has now; searched as before, which is no longer measured."""
+    options = IndexOptions(entry.score, entry.kind, entry.key_dim)
+    return build_index(store, options, search=replace(entry.search, recall=None, queries=0))

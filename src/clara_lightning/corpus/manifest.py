@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from clara_lightning.corpus.index_entry import IndexEntry
 from clara_lightning.errors import ClaraError
 
 VERSION = 2
@@ -82,7 +83,7 @@ class Manifest:
         identity: what the store was made by; documents and rows per shard are those of the first encoding.
         shards: in the order of the documents.
         documents_cut: documents longer than the limit, whose tail is not in memory, deleted ones among them.
-        index: kind of the index in ``index/``.
+        index: of a two-stage search, if there is one.
         deletions: rows of the shards that are none of the store's, if there are any.
         generation: how often the store was changed.
         version: of the format.
@@ -91,7 +92,7 @@ class Manifest:
     identity: Identity
     shards: tuple[Shard, ...]
     documents_cut: int
-    index: str
+    index: IndexEntry | None = None
     deletions: Deletions | None = None
     generation: int = 0
     version: int = VERSION
@@ -136,7 +137,7 @@ class Manifest:
                 Identity(**values["identity"]),
                 shards,
                 values["documents_cut"],
-                values["index"],
+                IndexEntry.from_json(values["index"]),
                 deletions,
                 values.get("generation", 0),
             )
@@ -175,9 +176,3 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     working.replace(path)
-
-
-def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

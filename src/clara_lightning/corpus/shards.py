@@ -23,7 +23,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from clara_lightning.corpus.manifest import Shard, file_sha256
+from clara_lightning.corpus.checksums import file_sha256
+from clara_lightning.corpus.manifest import Shard
 from clara_lightning.corpus.memory_dtypes import MemoryDtype, dtype_of, pack, unpack
 from clara_lightning.data.records import Document
 from clara_lightning.errors import ClaraError

@@ -21,8 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clara_lightning.corpus.checksums import file_sha256
 from clara_lightning.corpus.lock import ReadLock
-from clara_lightning.corpus.manifest import Manifest, file_sha256
+from clara_lightning.corpus.manifest import Manifest
 from clara_lightning.corpus.shards import MEMORY_SUFFIX, TEXT_SUFFIX, ShardReader, Stored
 from clara_lightning.data.records import Document
 from clara_lightning.errors import ClaraError
@@ -123,6 +124,8 @@ class StoreFolder:
         """Let go of the files; others may then remove them."""
         self._readers.clear()
         self._lock.close()
+        if (whole := self.__dict__.get("whole", self)) is not self:
+            whole.close()
 
     def blocks(self, size: int = 8192) -> Iterator[tuple[int, Tensor]]:
         """All memory in order, as ``(first row, block (n, L, D))`` with at most ``size`` rows each."""

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from clara_lightning.corpus.manifest import Manifest, file_sha256
+from clara_lightning.corpus.checksums import file_sha256
+from clara_lightning.corpus.manifest import Manifest
 from clara_lightning.corpus.shards import MEMORY_SUFFIX, TEXT_SUFFIX
 from clara_lightning.corpus.store_folder import StoreFolder
 from clara_lightning.errors import ClaraError
@@ -30,6 +31,9 @@ def faults(path: str | Path, *, tell: Callable[[str], None] = lambda line: None)
         tell(f"{number:,} of {len(manifest.shards):,} shards compared")
     if manifest.deletions is not None:
         yield from _file_faults(folder / "deletions" / f"{manifest.deletions.name}.npy", manifest.deletions.sha256)
+    if manifest.index is not None:
+        for path, wanted in manifest.index.checksums(folder).items():
+            yield from _file_faults(path, wanted)
     yield from _row_faults(folder)
 
 

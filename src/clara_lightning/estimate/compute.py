@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 
 from clara_lightning.backbone.adapters import COMPRESSOR, QUERY_REASONER
+from clara_lightning.corpus.key_index import plan_index
+from clara_lightning.corpus.keys import DEFAULT_DIM, keys_a_document, vector_size
 from clara_lightning.estimate.devices import Devices
 from clara_lightning.estimate.lengths import BatchLengths
 from clara_lightning.estimate.memory import FLOAT32, Parameters
@@ -52,7 +54,7 @@ class Storage:
         document_bfloat16_bytes: memory of one document.
         store_bfloat16_bytes: memory of all, their texts not counted.
         store_int8_bytes: the same in bytes, with a float32 scale for each vector.
-        flat_index_bytes: the index of a store with ``encoder.index: flat``; 0 without it.
+        index_bytes: the search index that ``encoder.index`` asks for; 0 without one.
         checkpoint_bytes: of training.
         adapter_folder_bytes: what a stage hands on.
     """
@@ -61,7 +63,7 @@ class Storage:
     document_bfloat16_bytes: int
     store_bfloat16_bytes: int
     store_int8_bytes: int
-    flat_index_bytes: int
+    index_bytes: int
     checkpoint_bytes: int
     adapter_folder_bytes: int
 
@@ -142,7 +144,16 @@ def storage_of(plan: Plan, skeleton: Skeleton, numbers: Parameters, *, documents
         document_bfloat16_bytes=values * 2,
         store_bfloat16_bytes=values * 2 * documents,
         store_int8_bytes=(values + plan.memory.tokens * 4) * documents,
-        flat_index_bytes=values * FLOAT32 * documents if plan.flat_index else 0,
+        index_bytes=_index_bytes(plan, skeleton.hidden_size, documents),
         checkpoint_bytes=folder + numbers.trained * FLOAT32 * plan.moments if plan.trained else 0,
         adapter_folder_bytes=folder,
     )
+
+
+def _index_bytes(plan: Plan, hidden_size: int, documents: int) -> int:
+    if plan.index is None:
+        return 0
+    kind, score = plan.index
+    shape = plan.memory.tokens, hidden_size
+    keys = documents * keys_a_document(score, shape)
+    return keys * plan_index(kind, dim=min(DEFAULT_DIM[score], vector_size(score, shape)), num_keys=keys).bytes_a_key

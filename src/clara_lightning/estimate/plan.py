@@ -13,8 +13,10 @@ from clara_lightning.backbone.inheritance import inherit_backbone, inherit_memor
 from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.backbone.memory import MemoryConfig
 from clara_lightning.backbone.quantization import is_quantized
+from clara_lightning.corpus.index_entry import IndexKind
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.errors import ClaraError
+from clara_lightning.objectives.scores import ScoreName
 
 Task = Literal["pretraining", "instruction", "joint", "encoding"]
 Spread = Literal["one device", "replicated", "sharded"]
@@ -54,7 +56,7 @@ class Plan:
         strategy: how the work is spread over several devices.
         mixed: whether the step runs under autocast.
         moments: numbers that the optimizer keeps for each trained parameter.
-        flat_index: whether the store gets an index of its own.
+        index: the index that the store gets, if it gets one: its kind and the score that it is for.
         notes: what was assumed, one line each.
     """
 
@@ -79,8 +81,13 @@ class Plan:
     strategy: Spread
     mixed: bool
     moments: int
-    flat_index: bool
+    index: tuple[IndexKind, ScoreName] | None
     notes: tuple[str, ...]
+
+
+def _index(settings: Mapping[str, Any], parent: AdapterFolder | None) -> tuple[IndexKind, ScoreName] | None:
+    kind = (settings.get("encoder") or {}).get("index")
+    return (kind, parent.retrieval.score) if kind and parent else None
 
 
 def read_plan(settings: Mapping[str, Any]) -> Plan:
@@ -123,7 +130,7 @@ def read_plan(settings: Mapping[str, Any]) -> Plan:
         strategy=_spread(trainer["strategy"]),
         mixed=str(trainer["precision"] or "").endswith("-mixed"),
         moments=_moments(model.get("optimizer")),
-        flat_index=(settings.get("encoder") or {}).get("index") == "flat",
+        index=_index(settings, parent),
         notes=tuple(notes),
     )
 

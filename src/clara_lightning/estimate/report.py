@@ -108,8 +108,8 @@ def _storage(found: Estimate) -> Section:
         ("store", size(storage.store_bfloat16_bytes), f"{storage.documents:,} documents in bfloat16, without texts"),
         ("store, int8", size(storage.store_int8_bytes), "the same with one byte a number and a scale a vector"),
     ]
-    if storage.flat_index_bytes:
-        rows.append(("flat index", size(storage.flat_index_bytes), "float32"))
+    if storage.index_bytes:
+        rows.append(("search index", size(storage.index_bytes), "of a search in two stages"))
     if storage.checkpoint_bytes:
         rows.append(("a checkpoint", size(storage.checkpoint_bytes), "what is trained, and the optimizer"))
     rows.append(("adapter folder", size(storage.adapter_folder_bytes), "what a stage hands on"))

@@ -11,8 +11,8 @@ from clara_lightning.backbone.adapters import COMPRESSOR, QUERY_REASONER
 from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.folder import AdapterFolder, build_from_folder
 from clara_lightning.backbone.loading import PACKAGE_SCHEME
-from clara_lightning.corpus.index import open_index
 from clara_lightning.corpus.lexical import LexicalIndex, has_lexical_index
+from clara_lightning.corpus.search import open_index
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.data.readers import read_questions, read_scp
 from clara_lightning.data.records import Question, SCPExample

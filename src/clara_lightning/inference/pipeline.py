@@ -17,8 +17,9 @@ from clara_lightning.backbone.folder import AdapterFolder, RetrievalConfig, buil
 from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.corpus.hot import HotMemory
 from clara_lightning.corpus.hybrid import HybridIndex, HybridSettings
-from clara_lightning.corpus.index import Hits, open_index
+from clara_lightning.corpus.index import Hits
 from clara_lightning.corpus.lexical import LexicalIndex, require_lexical_index
+from clara_lightning.corpus.search import open_index
 from clara_lightning.corpus.store import LatentStore, Paths
 from clara_lightning.data.prompts import MEMORY
 from clara_lightning.data.records import Document

@@ -24,7 +24,7 @@ from clara_lightning.corpus.candidates import (
     other_candidates,
 )
 from clara_lightning.corpus.contrast import has_gold, questions_with_gold
-from clara_lightning.corpus.index import open_index
+from clara_lightning.corpus.search import open_index
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.data.examples import ExamplesDataModule
 from clara_lightning.data.loading import Batch
