@@ -63,6 +63,11 @@ def test_a_file_names_the_folders(parts: list[Path], tmp_path: Path) -> None:
     assert LatentStore.open(tmp_path / "stores.txt").ids == LatentStore.open(parts).ids
 
 
+def test_a_file_that_names_folders_may_stand_among_others(parts: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "stores.txt").write_text("b\n", encoding="utf-8")
+    assert LatentStore.open([parts[0], tmp_path / "stores.txt"]).ids == LatentStore.open(parts).ids
+
+
 def test_it_goes_to_another_process(parts: list[Path]) -> None:
     joined = LatentStore.open(parts)
     assert torch.equal(pickle.loads(pickle.dumps(joined)).memory([9, 1]), joined.memory([9, 1]))

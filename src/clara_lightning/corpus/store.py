@@ -23,7 +23,7 @@ from clara_lightning.data.rows import readable
 from clara_lightning.errors import ClaraError
 
 Paths = str | Path | Sequence[str | Path]
-"""A store folder, several, or a text file that names one on each line."""
+"""A store folder, a text file that names one on each line, or several of these."""
 
 
 class LatentStore:
@@ -50,7 +50,7 @@ class LatentStore:
         """Open a store.
 
         Args:
-            paths: its folder, several folders, or a text file with a folder on each line (relative to the file).
+            paths: its folder, a text file with a folder on each line (relative to the file), or several of these.
             setting: what the user named it by, for messages.
 
         Raises:
@@ -164,7 +164,7 @@ def _folders(paths: Paths) -> list[str | Path]:
         ClaraError: none is, or the file that names them cannot be read.
     """
     if not isinstance(paths, str | Path):
-        return list(paths)
+        return [folder for path in paths for folder in _folders(path)]
     path = Path(paths)
     if not path.is_file():
         return [path]
