@@ -15,9 +15,12 @@ import torch
 
 from clara_lightning.backbone.folder import AdapterFolder, build_from_folder
 from clara_lightning.backbone.loading import BackboneConfig
+from clara_lightning.cli.trainer import run_trainer
 from clara_lightning.corpus.manifest import Manifest
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.corpus.verification import faults
+from clara_lightning.data.prompts import document_ids
+from clara_lightning.data.readers import read_documents
 from clara_lightning.data.records import Document
 
 
@@ -252,6 +255,29 @@ def test_two_processes_write_the_same_bytes_as_one(
 
     assert outcome.code == 0, outcome.err
     assert bytes_of(folder) == bytes_of(store)
+
+
+def test_at_the_end_it_says_how_much_was_padding(
+    commands: Any, clara: Any, compressor: Path, backbone: Any, tmp_path: Path
+) -> None:
+    packed = clara(*commands.predict(tmp_path / "packed", compressor))
+    padded = clara(*commands.predict(tmp_path / "padded", compressor, "--model.backbone.attention", "eager"))
+
+    texts = [document.content for document in read_documents(str(commands.files.documents))]
+    lengths = [min(40, len(ids)) + 4 for ids in document_ids(backbone.tokenizer, texts)]
+    shards = [sorted(lengths[start : start + 6]) for start in range(0, 40, 6)]
+    batches = [shard[start : start + 4] for shard in shards for start in range(0, len(shard), 4)]
+    ran = sum(len(batch) * max(batch) for batch in batches)
+    assert packed.code == padded.code == 0
+    assert f"the backbone ran over {sum(lengths):,} tokens; padding 0.0 % of tokens" in packed.err
+    share = 100 * (1 - sum(lengths) / ran)
+    assert f"the backbone ran over {ran:,} tokens; padding {share:.1f} % of tokens" in padded.err
+
+
+def test_no_memory_is_kept_once_it_is_written(commands: Any, compressor: Path, tmp_path: Path) -> None:
+    words = [str(word) for word in commands.predict(tmp_path / "store", compressor)]
+
+    assert not any(run_trainer(words).trainer.predict_loop._predictions)
 
 
 # --- chunks ---------------------------------------------------------------------------------------------------------

@@ -14,13 +14,13 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 
+from clara_lightning.backbone.backbone import ClaraBackbone, Compressed
 from clara_lightning.backbone.folder import AdapterFolder, fingerprint
 from clara_lightning.backbone.loading import BackboneConfig, load_tokenizer, resolve_dtype
 from clara_lightning.corpus.index import IndexKind, build_index
@@ -62,6 +62,7 @@ class CorpusEncoder(Callback):
         self._memory: dict[int, Tensor] = {}
         self._cut = 0
         self._encoded = 0
+        self._tokens = self._padding = 0
         self._started = self._told = time.monotonic()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -69,6 +70,7 @@ class CorpusEncoder(Callback):
         if stage != "predict":
             return
         corpus, folder = self._parts(trainer, pl_module)
+        trainer.predict_loop.return_predictions = False  # or all memory would be kept, for nobody
         assert self.store is not None
         if corpus.chunking is not None:
             tokenizer = load_tokenizer(pl_module.backbone_config)  # type: ignore[arg-type]
@@ -98,7 +100,7 @@ class CorpusEncoder(Callback):
         self._writing.enter_context(writing(self.store, setting="encoder.store"))
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make sure that the loaded weights are those of the fingerprint."""
+        """Make sure that the loaded weights are those of the fingerprint, and that little is padded."""
         assert self._identity is not None
         actual = fingerprint(pl_module.backbone)  # type: ignore[arg-type]
         if actual != self._identity.compressor:
@@ -106,22 +108,27 @@ class CorpusEncoder(Callback):
                 f"model.init_args.init_from: the compressor's weights have fingerprint {actual[:16]}, its clara.yaml "
                 f"says {self._identity.compressor[:16]}: the folder was changed, or a --ckpt_path was given"
             )
+        backbone: ClaraBackbone = pl_module.backbone  # type: ignore[assignment]
+        if backbone.pads:
+            trainer.datamodule.sort_by_tokens(backbone.tokenizer)  # type: ignore[attr-defined]
         self._started = self._told = time.monotonic()
 
     def on_predict_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Any,
+        outputs: Compressed,
         batch: CorpusBatch,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
         """Collect the shard in work, and write it when it is complete."""
-        memory_NLD, num_cut = outputs
+        memory_NLD = outputs.memory_NLD.to(torch.bfloat16).cpu()
         self._documents.update(zip(batch.places, batch.documents, strict=True))
-        self._memory.update(zip(batch.places, memory_NLD.cpu(), strict=True))
-        self._cut += num_cut
+        self._memory.update(zip(batch.places, memory_NLD, strict=True))
+        self._cut += outputs.num_cut
+        self._tokens += outputs.num_tokens
+        self._padding += outputs.num_padding
         if len(self._memory) < batch.shard_rows:
             return
         assert self.store is not None
@@ -154,10 +161,11 @@ class CorpusEncoder(Callback):
         size = bytes_per_row(self.dtype, identity.memory_tokens, identity.hidden_size) * (before + done)
         left = timedelta(seconds=round((total - before - done) / rate))
         log.info(
-            "%s of %s documents, %.1f a second, %.2f GB of memory written, time left %s",
+            "%s of %s documents, %.1f a second, %s, %.2f GB of memory written, time left %s",
             f"{before + done:,}",
             f"{total:,}",
             rate,
+            _padding_in_words(self._tokens, self._padding),
             size / 1e9,
             left,
         )
@@ -170,11 +178,19 @@ class CorpusEncoder(Callback):
         if stage != "predict" or self._identity is None or self.store is None:
             return
         trainer.strategy.barrier("shards written")
+        self._tell_padding(trainer)
         if trainer.is_global_zero and not (self.store / MANIFEST).is_file():
             corpus = trainer.datamodule  # type: ignore[attr-defined]
             finish_store(self.store, self._identity, num_shards=corpus.num_shards, index=self.index)
         self._writing.close()
         trainer.strategy.barrier("store finished")
+
+    def _tell_padding(self, trainer: Trainer) -> None:
+        """Say what all processes ran over, as the backbone counted it."""
+        both = torch.tensor([self._tokens, self._padding], device=trainer.strategy.root_device)
+        tokens, padding = trainer.strategy.reduce(both, reduce_op="sum").tolist()
+        if tokens and trainer.is_global_zero:
+            log.info("the backbone ran over %s tokens; %s", f"{tokens + padding:,}", _padding_in_words(tokens, padding))
 
     def _parts(self, trainer: Trainer, pl_module: LightningModule) -> tuple[CorpusDataModule, AdapterFolder]:
         if self.store is None:
@@ -237,6 +253,10 @@ def finish_store(store: Path, identity: Identity, *, num_shards: int, index: Ind
     manifest.write(store)
     (store / PLAN).unlink(missing_ok=True)
     log.info("store %s: %d documents, %d of them longer than the limit and cut", store, manifest.rows, cut)
+
+
+def _padding_in_words(tokens: int, padding: int) -> str:
+    return f"padding {100 * padding / (tokens + padding):.1f} % of tokens"
 
 
 def _read_plan(store: Path) -> Identity | None:
