@@ -53,6 +53,18 @@ def test_a_store_holds_every_document_and_its_memory(commands: Any, store: Path,
     torch.testing.assert_close(opened.memory(range(40)).float(), expected, rtol=2**-8, atol=1e-5)
 
 
+def test_float16_keeps_more_of_what_the_backbone_computed_than_bfloat16(
+    commands: Any, clara: Any, store: Path, compressor: Path, backbone: Any, tmp_path: Path
+) -> None:
+    assert clara(*commands.predict(tmp_path / "float16", compressor, "--encoder.dtype", "float16")).code == 0
+    with torch.no_grad():
+        computed = backbone.compress([d.content for d in LatentStore.open(store).documents(range(40))])
+
+    errors = [(LatentStore.open(path).memory(range(40)) - computed).norm() for path in (tmp_path / "float16", store)]
+
+    assert errors[0] < errors[1] / 4  # three bits more: an eighth, but for the smallest values
+
+
 def test_documents_longer_than_the_limit_are_counted(store: Path, commands: Any, backbone: Any) -> None:
     rows = [json.loads(line) for line in commands.files.documents.read_text(encoding="utf-8").splitlines()]
     lengths = [len(backbone.tokenizer(f" {row['title']}\n {row['text']}")["input_ids"]) for row in rows]

@@ -123,9 +123,11 @@ class CorpusEncoder(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Collect the shard in work, and write it when it is complete."""
-        memory_NLD = outputs.memory_NLD.to(torch.bfloat16).cpu()
+        memory_NLD = outputs.memory_NLD  # float32: of bfloat16, float16 would keep no more
+        if self.dtype == "bfloat16":  # on the device, so that half as much is fetched and held
+            memory_NLD = memory_NLD.to(torch.bfloat16)
         self._documents.update(zip(batch.places, batch.documents, strict=True))
-        self._memory.update(zip(batch.places, memory_NLD, strict=True))
+        self._memory.update(zip(batch.places, memory_NLD.cpu(), strict=True))
         self._cut += outputs.num_cut
         self._tokens += outputs.num_tokens
         self._padding += outputs.num_padding
