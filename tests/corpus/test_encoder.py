@@ -183,6 +183,7 @@ def test_a_finished_store_is_left_as_it_is(
         (("--data.documents", "OTHER"), "was begun with documents_sha256"),
         (("--model.backbone.dtype", "bfloat16"), "was begun with compute_dtype float32, this run has bfloat16"),
         (("--model.init_from", "OTHER"), "was begun with compressor"),
+        (("--data.chunk_tokens", 40), "was begun with chunk_tokens 0, this run has 40"),
         (("--encoder.index", "flat"), "is finished with a maxsim index"),
     ],
 )
@@ -340,6 +341,17 @@ def test_a_shard_of_chunks_that_is_missing_is_written_again_with_the_same_bytes(
     assert clara(*command).code == 0
 
     assert bytes_of(tmp_path / "store") == before
+
+
+def test_an_encoding_in_chunks_goes_on_with_the_same_chunks_alone(
+    commands: Any, clara: Any, compressor: Path, texts: Path, tmp_path: Path
+) -> None:
+    command = commands.predict(tmp_path / "store", compressor, "--data.documents", texts, *IN_CHUNKS)
+    assert clara(*command).code == 0
+
+    other = clara(*command, "--data.chunk_overlap", 4)
+
+    assert "was begun with chunk_overlap 8, this run has 4" in other.mistake
 
 
 @pytest.mark.parametrize(

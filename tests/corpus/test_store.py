@@ -147,6 +147,13 @@ def test_a_manifest_that_is_not_ours_is_refused(made: LatentStore, change: Any, 
     assert message in refusal(made.path)
 
 
+def test_an_older_manifest_does_not_say_how_documents_were_cut(made: LatentStore) -> None:
+    change_manifest(made, lambda values: [values["identity"].pop(name) for name in ("chunk_tokens", "chunk_overlap")])
+
+    identity = LatentStore.open(made.path).manifest.identity
+    assert identity.chunk_tokens is None and identity.chunk_overlap is None
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "null"])
 def test_a_manifest_that_is_no_object_is_refused(made: LatentStore, text: str) -> None:
     (made.path / "manifest.json").write_text(text, encoding="utf-8")

@@ -226,6 +226,8 @@ def identity_of(
         compute_dtype=str(resolve_dtype(backbone.dtype)).removeprefix("torch."),
         rows_per_shard=corpus.rows_per_shard,
         documents_sha256=corpus.summary.sha256,
+        chunk_tokens=corpus.chunking.tokens if corpus.chunking else 0,
+        chunk_overlap=corpus.chunking.overlap if corpus.chunking else 0,
     )
 
 
@@ -278,9 +280,10 @@ def _read_plan(store: Path) -> Identity | None:
 
 
 def _refuse_other(store: Path, found: Identity, wanted: Identity) -> None:
-    for key, value in asdict(found).items():
-        other = asdict(wanted)[key]
-        if value != other:
+    # Documents come last: cut otherwise they are others, and what was set otherwise is to be named.
+    for key in sorted(asdict(found), key=lambda key: key == "documents_sha256"):
+        value, other = getattr(found, key), getattr(wanted, key)
+        if value != other and value is not None:  # an older store does not say how documents were cut
             raise ClaraError(
                 f"encoder.store: {store} was begun with {key} {value}, this run has {other}: "
                 "choose another folder or delete it"

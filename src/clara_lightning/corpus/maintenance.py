@@ -30,6 +30,7 @@ from clara_lightning.corpus.shards import (
     write_stored,
 )
 from clara_lightning.corpus.store_folder import StoreFolder
+from clara_lightning.data.chunks import document_of
 from clara_lightning.data.readers import read_documents
 from clara_lightning.data.writers import replacing, writable
 from clara_lightning.errors import ClaraError
@@ -83,14 +84,16 @@ def adopt(path: str | Path, other: str | Path, *, replace_existing: bool = False
             new.close()
             shutil.rmtree(source)
             return len(store)
-        if difference := store.manifest.identity.difference(new.manifest.identity):
+        ours, theirs = store.manifest.identity, new.manifest.identity
+        if difference := ours.difference(theirs) or ours.cut_otherwise(theirs):
             raise ClaraError(f"--store: {folder} cannot take over {source}: {difference}")
-        taken = set(store.ids) & set(new.ids)
+        there, arriving = _documents(store, store.manifest), set(_documents(new, store.manifest))
+        taken = [row for row, name in enumerate(there) if name in arriving]  # a document goes with all its chunks
         if taken and not replace_existing:
-            raise _taken(folder, next(name for name in new.ids if name in taken))
+            raise _taken(folder, there[taken[0]])
         manifest = _grown(folder, store.manifest, source, new.manifest)
         if taken:
-            manifest = _without(folder, manifest, _stored_rows(store, store.rows_of(sorted(taken))))
+            manifest = _without(folder, manifest, _stored_rows(store, taken))
         _index(folder, manifest)
         manifest.write(folder)
         new.close()
@@ -113,10 +116,16 @@ def require_new(path: str | Path, documents: str) -> None:
     Raises:
         ClaraError: one of them is.
     """
-    known = set(StoreFolder.open(path).ids)
+    store = StoreFolder.open(path)
+    known = {*store.ids, *_documents(store, store.manifest)}
     for document in read_documents(documents):
         if document.id in known:
             raise _taken(path, document.id)
+
+
+def _documents(store: StoreFolder, manifest: Manifest) -> list[str]:
+    """The id of each row's document, where documents were cut as the manifest says."""
+    return [document_of(name) for name in store.ids] if manifest.identity.chunk_tokens else store.ids
 
 
 def _taken(path: str | Path, name: str) -> ClaraError:
