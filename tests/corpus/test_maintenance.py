@@ -96,6 +96,12 @@ def test_a_wrong_deletion_changes_nothing(made: LatentStore, ids: list[str], mis
     assert bytes_of(made.path) == before
 
 
+def test_a_document_that_was_cut_is_deleted_by_its_id_or_chunk_by_chunk(make_store: Any) -> None:
+    made = make_store(memory_of(6), ids=["a#1", "a#2", "b", "c#1", "c#2", "d"], chunk_tokens=32)
+    assert delete(made.path, ["a", "a#2", "c#1"]) == 3
+    assert LatentStore.open(made.path).ids == ["b", "c#2", "d"]
+
+
 def test_documents_are_appended_behind_those_there(made: LatentStore, other: LatentStore) -> None:
     wanted = {**state(made.path), **state(other.path)}
     assert adopt(made.path, other.path) == 16

@@ -369,6 +369,41 @@ def test_several_stores_give_the_figures_of_one_and_are_all_named(
     assert str(a) in page and str(b) in page
 
 
+def test_a_gold_document_in_chunks_is_found_with_any_of_them_and_counts_once(
+    commands: Any, clara: Any, joint: Path, compressor: Path, tmp_path: Path
+) -> None:
+    store, out = tmp_path / "chunks", tmp_path / "report"
+    assert clara(*commands.predict(store, compressor, "--data.chunk_tokens", 20)).code == 0
+    rows = [json.loads(line) for line in commands.files.questions.read_text(encoding="utf-8").splitlines()]
+    for number, row in enumerate(rows):
+        row["gold_ids"] = [f"d{number}", f"d{number + 8}"]
+    data = tmp_path / "questions.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    assert clara(*evaluate(joint, out, "--data", data, "--store", store)).code == 0
+
+    def document(name: str) -> str:
+        return name.partition("#")[0]
+
+    lines = [json.loads(line) for line in (out / "rankings.jsonl").read_text(encoding="utf-8").splitlines()]
+    found = [line for line in lines if (line["scale"], line["retriever"]) == ("corpus", "clara")]
+    assert any("#" in one["id"] for line in found for one in line["documents"])
+    for k in (1, 5, 20):
+        shares = []
+        for line, row in zip(found, rows, strict=True):
+            best = {document(one["id"]) for one in line["documents"][:k]}
+            shares.append(len(best & set(row["gold_ids"])) / 2)
+        assert results(out)["retrieval"]["corpus"]["clara"][f"recall@{k}"]["value"] == pytest.approx(sum(shares) / 8)
+    missed = 0
+    for row in predictions(out):
+        if row["condition"] == "retrieved_memory":
+            missed += not set(row["gold"]) <= {document(one["id"]) for one in row["documents"]}
+        if row["condition"] == "gold_memory":
+            assert {document(one["id"]) for one in row["documents"]} == set(row["gold"])
+    losses = results(out)["losses"]["retrieved_memory"]
+    assert losses["missed_answered"] + losses["missed_wrong"] == pytest.approx(missed / 8)
+
+
 def bytes_but_the_stores_path(out: Path) -> list[Any]:
     found = results(out)
     found["settings"].pop("store")

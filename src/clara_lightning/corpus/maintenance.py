@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,10 @@ from clara_lightning.corpus.shards import (
     shard_name,
     write_stored,
 )
+from clara_lightning.corpus.store import LatentStore
 from clara_lightning.corpus.store_folder import StoreFolder
-from clara_lightning.data.chunks import document_of
 from clara_lightning.data.readers import read_documents
+from clara_lightning.data.records import document_of
 from clara_lightning.data.writers import replacing, writable
 from clara_lightning.errors import ClaraError
 
@@ -41,7 +43,7 @@ STAGING = "appending"
 
 
 def delete(path: str | Path, ids: Sequence[str]) -> int:
-    """Delete documents by id. Their rows stay in the shards until :func:`compact`.
+    """Delete documents by id, and all chunks of a document that was cut. Rows stay in the shards until :func:`compact`.
 
     Returns:
         How many documents are left.
@@ -52,7 +54,8 @@ def delete(path: str | Path, ids: Sequence[str]) -> int:
     folder = Path(path)
     with writing(folder):
         store = StoreFolder.open(folder)
-        rows = _stored_rows(store, store.rows_of(list(dict.fromkeys(ids)), source="--id"))
+        found = LatentStore(store).rows_of_each(ids, source="--id")
+        rows = _stored_rows(store, list(dict.fromkeys(chain.from_iterable(found))))
         if len(rows) == len(store):
             raise ClaraError(f"--id: no document would be left in {folder}: remove the folder instead")
         manifest = _without(folder, store.manifest, rows)

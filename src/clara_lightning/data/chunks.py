@@ -40,17 +40,6 @@ class Chunking:
             )
 
 
-def document_of(name: str) -> str:
-    """The id of the document that a chunk is of, by the chunk's id; any other id is its own document's.
-
-    Example:
-        >>> document_of("kenya#12"), document_of("kenya"), document_of("C#")
-        ('kenya', 'kenya', 'C#')
-    """
-    document, sign, number = name.rpartition("#")
-    return document if sign and document and number.isdecimal() else name
-
-
 def chunk(document: Document, tokenizer: PreTrainedTokenizerBase, chunking: Chunking) -> list[Document]:
     """Cut a document that is longer than a chunk; one that is not stays as it is.
 
