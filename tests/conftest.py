@@ -357,6 +357,8 @@ def make_store(tmp_path: Path) -> MakeStore:
         compressor: str = "ab" * 32,
         dtype: MemoryDtype = "bfloat16",
         texts: Sequence[str] | None = None,
+        ids: Sequence[str] | None = None,
+        chunk_tokens: int | None = 0,
     ) -> LatentStore:
         folder = tmp_path / name
         (folder / "shards").mkdir(parents=True)
@@ -366,6 +368,8 @@ def make_store(tmp_path: Path) -> MakeStore:
             documents = [named_document(first + start + row) for row in range(len(part))]
             if texts is not None:
                 documents = [replace(each, text=texts[start + n], title="") for n, each in enumerate(documents)]
+            if ids is not None:
+                documents = [replace(each, id=ids[start + n]) for n, each in enumerate(documents)]
             write_shard(folder / "shards", shard_name(number), documents, part, documents_cut=0, dtype=dtype)
             shards.append(describe(folder / "shards", shard_name(number)))
         identity = Identity(
@@ -377,6 +381,8 @@ def make_store(tmp_path: Path) -> MakeStore:
             compute_dtype="float32",
             rows_per_shard=rows_per_shard,
             documents_sha256="cd" * 32,
+            chunk_tokens=chunk_tokens,
+            chunk_overlap=chunk_tokens and 0,
         )
         manifest = Manifest(identity, tuple(shards), documents_cut=0)
         manifest.write(folder)

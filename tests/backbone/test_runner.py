@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.packing import ATTENTION, Sequences
 from clara_lightning.backbone.runner import Runner
+from clara_lightning.data.prompts import document_ids
 
 CPU = torch.device("cpu")
 PACKED = ("llama", "qwen3", "phi3", "gpt2", "opt", "granite", "mixtral", "mistral")
@@ -88,9 +89,38 @@ def test_texts_that_occur_twice_are_read_once(
     order = [3, 0, 3, 1, 2, 0]
     twice = backbone.read([documents[number] for number in order], adapter="compressor")
     assert seen == [len(documents)]
-    for one, other in zip(once[:-1], twice[:-1], strict=True):
+    for one, other in zip(once[:4], twice[:4], strict=True):
         torch.testing.assert_close(other, one[order])
     assert (once.num_cut, twice.num_cut) == (1, 2)  # the last document is too long, and stands twice
+    assert once.num_tokens == twice.num_tokens
+
+
+@pytest.mark.parametrize(("family", "pads"), [("llama", False), ("bloom", True)])
+@torch.no_grad()
+def test_padding_is_what_the_lm_ran_over_beside_tokens(
+    tiny_backbone: Callable[..., ClaraBackbone],
+    documents: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    family: str,
+    pads: bool,
+) -> None:
+    backbone = tiny_backbone(family)
+    backbone.read(documents, adapter="compressor")  # the first call tries what can be done
+    monkeypatch.setattr("clara_lightning.backbone.backbone.TOKENS_AT_ONCE", 60)
+    ran: list[int] = []
+
+    def watch(module: nn.Module, arguments: Any, options: dict[str, Any]) -> None:
+        ran.append(options["inputs_embeds"].shape[:2].numel())
+
+    trunk = cast(nn.Module, backbone.causal_lm.base_model)
+    trunk.register_forward_pre_hook(watch, with_kwargs=True)
+
+    read = backbone.read(documents, adapter="compressor")
+
+    lengths = [min(32, len(ids)) + 4 for ids in document_ids(backbone.tokenizer, documents)]
+    assert read.num_tokens == sum(lengths) and len(ran) > 1
+    assert read.num_padding == sum(ran) - sum(lengths)
+    assert backbone.pads is pads is (read.num_padding > 0)
 
 
 @torch.no_grad()

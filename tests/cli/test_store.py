@@ -98,6 +98,51 @@ def test_ids_that_are_there_are_refused_before_anything_is_encoded(
     assert sorted(LatentStore.open(own).ids) == sorted(f"d{n}" for n in range(40))
 
 
+CHUNKS = ("--data.chunk_tokens", 24, "--data.chunk_overlap", 4)
+
+
+@pytest.fixture
+def chunked(clara: Any, commands: Any, compressor: Path, files: Any, tmp_path: Path) -> Path:
+    """A store of 10 documents in chunks."""
+    first = part(files.documents, tmp_path / "first.jsonl", range(10))
+    done = clara(*commands.predict(tmp_path / "chunked", compressor, "--data.documents", first, *CHUNKS))
+    assert done.code == 0, done.err
+    return tmp_path / "chunked"
+
+
+def test_info_says_how_documents_were_cut(clara: Any, own: Path, chunked: Path) -> None:
+    found = [json.loads(clara("store", "info", store, "--json").out) for store in (own, chunked)]
+    assert [each["tokens of a chunk"] for each in found] == [0, 24]
+    assert [each["tokens it repeats"] for each in found] == [0, 4]
+
+
+def test_append_cuts_new_documents_as_those_that_are_there(
+    clara: Any, chunked: Path, commands: Any, files: Any, compressor: Path, tmp_path: Path
+) -> None:
+    rest, both = (part(files.documents, tmp_path / f"{n}.jsonl", range(n, 14)) for n in (10, 0))
+    done = clara(*append(chunked, rest, compressor))
+    assert done.code == 0, done.err
+    assert clara(*commands.predict(tmp_path / "whole", compressor, "--data.documents", both, *CHUNKS)).code == 0
+    assert LatentStore.open(chunked).ids == LatentStore.open(tmp_path / "whole").ids
+    assert clara("store", "verify", chunked).code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "mistake"),
+    [
+        (("--data.chunk_tokens", 32), "--data.chunk_tokens is 32, but STORE was made with chunk_tokens 24"),
+        (("--data.init_args.chunk_overlap=8",), "--data.init_args.chunk_overlap is 8, but STORE was made with"),
+        (("--data.chunk_tokens", "null"), "--data.chunk_tokens is null, but STORE was made with chunk_tokens 24"),
+    ],
+)
+def test_append_refuses_to_cut_otherwise(
+    clara: Any, chunked: Path, files: Any, compressor: Path, tmp_path: Path, options: Any, mistake: str
+) -> None:
+    rest = part(files.documents, tmp_path / "rest.jsonl", range(10, 14))
+    assert mistake in clara(*append(chunked, rest, compressor, *options)).mistake.replace(str(chunked), "STORE")
+    assert not (chunked / "appending").exists()
+
+
 def test_export_gives_documents_and_memory(clara: Any, own: Path, files: Any, tmp_path: Path) -> None:
     clara("store", "delete", own, "--id", "d3")
     assert clara("store", "export", own, tmp_path / "out.jsonl").code == 0

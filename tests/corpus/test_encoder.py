@@ -15,9 +15,12 @@ import torch
 
 from clara_lightning.backbone.folder import AdapterFolder, build_from_folder
 from clara_lightning.backbone.loading import BackboneConfig
+from clara_lightning.cli.trainer import run_trainer
 from clara_lightning.corpus.manifest import Manifest
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.corpus.verification import faults
+from clara_lightning.data.prompts import document_ids
+from clara_lightning.data.readers import read_documents
 from clara_lightning.data.records import Document
 
 
@@ -48,6 +51,18 @@ def test_a_store_holds_every_document_and_its_memory(commands: Any, store: Path,
         expected = torch.stack([backbone.compress([document.content])[0] for document in documents])
     # bfloat16 keeps 8 bits: half a step is 2 ** -9 of the value, and batches may differ in the last bits of float32.
     torch.testing.assert_close(opened.memory(range(40)).float(), expected, rtol=2**-8, atol=1e-5)
+
+
+def test_float16_keeps_more_of_what_the_backbone_computed_than_bfloat16(
+    commands: Any, clara: Any, store: Path, compressor: Path, backbone: Any, tmp_path: Path
+) -> None:
+    assert clara(*commands.predict(tmp_path / "float16", compressor, "--encoder.dtype", "float16")).code == 0
+    with torch.no_grad():
+        computed = backbone.compress([d.content for d in LatentStore.open(store).documents(range(40))])
+
+    errors = [(LatentStore.open(path).memory(range(40)) - computed).norm() for path in (tmp_path / "float16", store)]
+
+    assert errors[0] < errors[1] / 4  # three bits more: an eighth, but for the smallest values
 
 
 def test_documents_longer_than_the_limit_are_counted(store: Path, commands: Any, backbone: Any) -> None:
@@ -168,6 +183,7 @@ def test_a_finished_store_is_left_as_it_is(
         (("--data.documents", "OTHER"), "was begun with documents_sha256"),
         (("--model.backbone.dtype", "bfloat16"), "was begun with compute_dtype float32, this run has bfloat16"),
         (("--model.init_from", "OTHER"), "was begun with compressor"),
+        (("--data.chunk_tokens", 40), "was begun with chunk_tokens 0, this run has 40"),
     ],
 )
 def test_another_corpus_or_compressor_is_refused_and_the_store_stays(
@@ -253,6 +269,29 @@ def test_two_processes_write_the_same_bytes_as_one(
     assert bytes_of(folder) == bytes_of(store)
 
 
+def test_at_the_end_it_says_how_much_was_padding(
+    commands: Any, clara: Any, compressor: Path, backbone: Any, tmp_path: Path
+) -> None:
+    packed = clara(*commands.predict(tmp_path / "packed", compressor))
+    padded = clara(*commands.predict(tmp_path / "padded", compressor, "--model.backbone.attention", "eager"))
+
+    texts = [document.content for document in read_documents(str(commands.files.documents))]
+    lengths = [min(40, len(ids)) + 4 for ids in document_ids(backbone.tokenizer, texts)]
+    shards = [sorted(lengths[start : start + 6]) for start in range(0, 40, 6)]
+    batches = [shard[start : start + 4] for shard in shards for start in range(0, len(shard), 4)]
+    ran = sum(len(batch) * max(batch) for batch in batches)
+    assert packed.code == padded.code == 0
+    assert f"the backbone ran over {sum(lengths):,} tokens; padding 0.0 % of tokens" in packed.err
+    share = 100 * (1 - sum(lengths) / ran)
+    assert f"the backbone ran over {ran:,} tokens; padding {share:.1f} % of tokens" in padded.err
+
+
+def test_no_memory_is_kept_once_it_is_written(commands: Any, compressor: Path, tmp_path: Path) -> None:
+    words = [str(word) for word in commands.predict(tmp_path / "store", compressor)]
+
+    assert not any(run_trainer(words).trainer.predict_loop._predictions)
+
+
 # --- chunks ---------------------------------------------------------------------------------------------------------
 
 IN_CHUNKS = ("--data.chunk_tokens", 40, "--data.chunk_overlap", 8)
@@ -301,6 +340,17 @@ def test_a_shard_of_chunks_that_is_missing_is_written_again_with_the_same_bytes(
     assert clara(*command).code == 0
 
     assert bytes_of(tmp_path / "store") == before
+
+
+def test_an_encoding_in_chunks_goes_on_with_the_same_chunks_alone(
+    commands: Any, clara: Any, compressor: Path, texts: Path, tmp_path: Path
+) -> None:
+    command = commands.predict(tmp_path / "store", compressor, "--data.documents", texts, *IN_CHUNKS)
+    assert clara(*command).code == 0
+
+    other = clara(*command, "--data.chunk_overlap", 4)
+
+    assert "was begun with chunk_overlap 8, this run has 4" in other.mistake
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,20 @@ def test_a_file_names_the_folders(parts: list[Path], tmp_path: Path) -> None:
     assert LatentStore.open(tmp_path / "stores.txt").ids == LatentStore.open(parts).ids
 
 
+def test_a_file_that_names_folders_may_stand_among_others(parts: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "stores.txt").write_text("b\n", encoding="utf-8")
+    assert LatentStore.open([parts[0], tmp_path / "stores.txt"]).ids == LatentStore.open(parts).ids
+
+
+def test_chunks_are_found_in_the_folders_that_have_some(make_store: Any) -> None:
+    whole = make_store(memory_of(2, 0), name="whole", ids=["a", "x#1"])
+    cut = make_store(memory_of(3, 1), name="cut", ids=["b#1", "b#2", "c"], chunk_tokens=32)
+    joined = LatentStore.open([whole.path, cut.path])
+    assert joined.rows_of_each(["b", "a", "c"]) == [(2, 3), (0,), (4,)]
+    with pytest.raises(ClaraError, match="document 'x' is not in the store"):
+        joined.rows_of_each(["x"])
+
+
 def test_it_goes_to_another_process(parts: list[Path]) -> None:
     joined = LatentStore.open(parts)
     assert torch.equal(pickle.loads(pickle.dumps(joined)).memory([9, 1]), joined.memory([9, 1]))

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from clara_lightning.corpus.lock import nobody_reads, writing
-from clara_lightning.corpus.maintenance import adopt, compact, delete
+from clara_lightning.corpus.maintenance import adopt, compact, delete, require_new
 from clara_lightning.corpus.manifest import Manifest
 from clara_lightning.corpus.search import open_index
 from clara_lightning.corpus.store import LatentStore
@@ -96,6 +96,12 @@ def test_a_wrong_deletion_changes_nothing(made: LatentStore, ids: list[str], mis
     assert bytes_of(made.path) == before
 
 
+def test_a_document_that_was_cut_is_deleted_by_its_id_or_chunk_by_chunk(make_store: Any) -> None:
+    made = make_store(memory_of(6), ids=["a#1", "a#2", "b", "c#1", "c#2", "d"], chunk_tokens=32)
+    assert delete(made.path, ["a", "a#2", "c#1"]) == 3
+    assert LatentStore.open(made.path).ids == ["b", "c#2", "d"]
+
+
 def test_documents_are_appended_behind_those_there(made: LatentStore, other: LatentStore) -> None:
     wanted = {**state(made.path), **state(other.path)}
     assert adopt(made.path, other.path) == 16
@@ -120,6 +126,35 @@ def test_a_store_of_another_compressor_is_not_taken_over(made: LatentStore, make
     with pytest.raises(ClaraError, match=f"compressor is {'ab' * 32} there and {'cd' * 32} here"):
         adopt(made.path, foreign.path)
     assert foreign.path.exists() and len(LatentStore.open(made.path)) == 11
+
+
+def test_documents_that_were_cut_otherwise_are_not_taken_over_and_unknown_ones_are(make_store: Any) -> None:
+    made, other, older = (
+        make_store(memory_of(3, seed=first), name=name, first=first, chunk_tokens=tokens)
+        for name, first, tokens in (("a", 0, 32), ("b", 10, 64), ("c", 20, None))
+    )
+    with pytest.raises(ClaraError, match="chunk_tokens is 32 there and 64 here"):
+        adopt(made.path, other.path)
+    assert adopt(made.path, older.path) == 6
+
+
+def test_a_document_that_is_replaced_takes_all_its_chunks_with_it(make_store: Any) -> None:
+    made = make_store(memory_of(5), ids=["a#1", "a#2", "a#3", "b", "c#1"], chunk_tokens=32)
+    shorter = make_store(memory_of(2, seed=5), name="shorter", ids=["c", "a#1"], chunk_tokens=32)
+    newer = state(shorter.path)
+    with pytest.raises(ClaraError, match=r"--documents: 'a' is in .* already: --replace"):
+        adopt(made.path, shorter.path)
+    adopt(made.path, shorter.path, replace_existing=True)
+    assert LatentStore.open(made.path).ids == ["b", "c", "a#1"]
+    found = state(made.path)
+    assert {key: found[key] for key in newer} == newer
+
+
+def test_a_document_of_which_there_are_chunks_is_refused_before_it_is_encoded(make_store: Any, tmp_path: Path) -> None:
+    made = make_store(memory_of(2), ids=["a#1", "a#2"], chunk_tokens=32)
+    (tmp_path / "d.jsonl").write_text('{"id": "b", "text": "new"}\n{"id": "a", "text": "again"}\n', encoding="utf-8")
+    with pytest.raises(ClaraError, match=r"--documents: 'a' is in .* already: --replace"):
+        require_new(made.path, str(tmp_path / "d.jsonl"))
 
 
 @pytest.mark.parametrize("when", ["linked", "written"])

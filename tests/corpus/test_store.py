@@ -147,6 +147,13 @@ def test_a_manifest_that_is_not_ours_is_refused(made: LatentStore, change: Any, 
     assert message in refusal(made.path)
 
 
+def test_an_older_manifest_does_not_say_how_documents_were_cut(made: LatentStore) -> None:
+    change_manifest(made, lambda values: [values["identity"].pop(name) for name in ("chunk_tokens", "chunk_overlap")])
+
+    identity = LatentStore.open(made.path).manifest.identity
+    assert identity.chunk_tokens is None and identity.chunk_overlap is None
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "null"])
 def test_a_manifest_that_is_no_object_is_refused(made: LatentStore, text: str) -> None:
     (made.path / "manifest.json").write_text(text, encoding="utf-8")
@@ -167,6 +174,18 @@ def test_a_store_of_another_compressor_is_refused_with_both_fingerprints(made: L
 def test_a_store_of_another_memory_size_is_refused_with_both_sizes(made: LatentStore) -> None:
     with pytest.raises(ClaraError, match="holds 2 memory tokens a document, the adapters make 16"):
         made.require(fingerprint="ab" * 32, memory_tokens=16)
+
+
+def test_the_id_of_a_document_that_was_cut_stands_for_its_chunks(make_store: Any) -> None:
+    ids = ["a#1", "a#2", "b", "c#2", "a#10", "d#1", "d"]
+
+    cut, whole = (make_store(torch.ones(7, 1, 2), name=str(n), ids=ids, chunk_tokens=n) for n in (32, 0))
+
+    assert cut.rows_of_each(["a", "b", "a#2", "c", "d"]) == [(0, 1, 4), (2,), (1,), (3,), (6,)]
+    with pytest.raises(ClaraError, match="document 'e' is not in the store"):
+        cut.rows_of_each(["b", "e"])
+    with pytest.raises(ClaraError, match="document 'a' is not in the store"):  # its ids are of its own making
+        whole.rows_of_each(["a"])
 
 
 def change_manifest(store: LatentStore, change: Any) -> None:

@@ -214,8 +214,9 @@ def test_the_sum_is_over_chunks(tmp_path: Path, tokenizer: Any) -> None:
     assert sums[0] == sums[1] != sums[2]
 
 
-def test_chunks_share_a_batch_by_their_tokens(tmp_path: Path, tokenizer: Any) -> None:
-    corpus = make_chunked(write_long(tmp_path / "d.jsonl", 12), tokenizer, batch_size=3, rows_per_shard=500)
+def test_documents_share_a_batch_by_their_tokens_where_that_is_wanted(tmp_path: Path, tokenizer: Any) -> None:
+    corpus = make_corpus(write_long(tmp_path / "d.jsonl", 12), batch_size=3, rows_per_shard=500)
+    corpus.sort_by_tokens(tokenizer)
     documents = [document.content for batch in batches_of(corpus) for document in batch.documents]
     lengths = [len(ids) for ids in document_ids(tokenizer, documents)]
 

@@ -17,6 +17,7 @@ from clara_lightning.evaluation.corpus import (
     PassageCorpus,
     StoreCorpus,
     ask_passages,
+    ask_store,
     draw_questions,
     others_gold,
 )
@@ -77,6 +78,18 @@ def test_a_sample_depends_on_ids_and_seed_and_not_on_the_order() -> None:
     assert {row.id for row in draw_questions(shuffled, limit=10, seed=0)} == {row.id for row in drawn}
     assert draw_questions(rows, limit=10, seed=1) != drawn
     assert draw_questions(rows, limit=None, seed=0) == draw_questions(rows, limit=99, seed=0) == rows
+
+
+def test_a_gold_document_that_the_store_holds_in_chunks_is_all_of_them(make_store: Any) -> None:
+    store = make_store(torch.ones(6, 1, 2), ids=["a#1", "b", "a#2", "c", "d#1", "d#2"], chunk_tokens=32)
+    rows = [Question("q0", "?", ("yes",), gold_ids=("c", "a", "c")), Question("q1", "?", ("yes",), gold_ids=("d#2",))]
+
+    asked = ask_store(rows, store, num_candidates=4, mine=lambda questions, depth: [(0, 4, 5, 1)] * 2, source="f")
+
+    assert [one.gold for one in asked] == [(3, 0, 2), (5,)]
+    assert [one.candidates for one in asked] == [(0, 2, 3, 4), (0, 1, 4, 5)]
+    assert asked[0].gold_documents(StoreCorpus(store)) == [("c", (3,)), ("a", (0, 2))]
+    assert asked[1].gold_documents(StoreCorpus(store)) == [("d#2", (5,))]
 
 
 def asked_of(rows: Sequence[Question], corpus: PassageCorpus) -> list[Asked]:

@@ -123,6 +123,19 @@ def test_costs_are_kept_apart_from_the_figures(report: Path) -> None:
     assert costs["bytes_per_document"]["memory"] == 4 * 32 * 2  # four tokens of 32 bfloat16 values
 
 
+def test_the_bytes_of_a_document_are_those_of_the_stores_dtype(
+    commands: Any, clara: Any, joint: Path, compressor: Path, tmp_path: Path
+) -> None:
+    store, out = tmp_path / "int8", tmp_path / "report"
+    assert clara(*commands.predict(store, compressor, "--encoder.dtype", "int8")).code == 0
+    options = ("--data", commands.files.questions, "--store", store, "--limit", 2, "--conditions", "none")
+
+    assert clara(*evaluate(joint, out, *options)).code == 0
+
+    size = json.loads((out / "cost.json").read_text(encoding="utf-8"))["bytes_per_document"]["memory"]
+    assert size == 4 * (32 * 1 + 4)  # four tokens of 32 bytes, with a float32 scale each
+
+
 def test_rarest_tokens_take_as_many_positions_as_memory_at_most(report: Path) -> None:
     answers = results(report)["answers"]
     memory = answers["gold_memory"]["background_positions"]["value"]
@@ -327,6 +340,68 @@ def test_a_stores_index_of_words_gives_the_figures_of_one_in_memory(
 
     found, without = bytes_but_the_stores_path(tmp_path / "report"), bytes_but_the_stores_path(report)
     assert found == without
+
+
+@pytest.fixture
+def halves(commands: Any, clara: Any, compressor: Path, tmp_path: Path) -> list[Path]:
+    """The store's documents in two stores: of the first 24, which has an index of its words, and of the other 16."""
+    lines = commands.files.documents.read_text(encoding="utf-8").splitlines(keepends=True)
+    found = []
+    for name, own in (("a", lines[:24]), ("b", lines[24:])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(own), encoding="utf-8")
+        found.append(tmp_path / name)
+        command = commands.predict(found[-1], compressor, "--data.documents", tmp_path / f"{name}.jsonl")
+        assert clara(*command).code == 0
+    assert clara("store", "index", found[0]).code == 0
+    return found
+
+
+def test_several_stores_give_the_figures_of_one_and_are_all_named(
+    commands: Any, clara: Any, joint: Path, halves: list[Path], report: Path, tmp_path: Path
+) -> None:
+    out, (a, b) = tmp_path / "report", halves
+
+    assert clara(*evaluate(joint, out, "--data", commands.files.questions, "--store", a, "--store", b)).code == 0
+
+    assert bytes_but_the_stores_path(out) == bytes_but_the_stores_path(report)
+    assert results(out)["settings"]["store"] == [str(a), str(b)]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert str(a) in page and str(b) in page
+
+
+def test_a_gold_document_in_chunks_is_found_with_any_of_them_and_counts_once(
+    commands: Any, clara: Any, joint: Path, compressor: Path, tmp_path: Path
+) -> None:
+    store, out = tmp_path / "chunks", tmp_path / "report"
+    assert clara(*commands.predict(store, compressor, "--data.chunk_tokens", 20)).code == 0
+    rows = [json.loads(line) for line in commands.files.questions.read_text(encoding="utf-8").splitlines()]
+    for number, row in enumerate(rows):
+        row["gold_ids"] = [f"d{number}", f"d{number + 8}"]
+    data = tmp_path / "questions.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    assert clara(*evaluate(joint, out, "--data", data, "--store", store)).code == 0
+
+    def document(name: str) -> str:
+        return name.partition("#")[0]
+
+    lines = [json.loads(line) for line in (out / "rankings.jsonl").read_text(encoding="utf-8").splitlines()]
+    found = [line for line in lines if (line["scale"], line["retriever"]) == ("corpus", "clara")]
+    assert any("#" in one["id"] for line in found for one in line["documents"])
+    for k in (1, 5, 20):
+        shares = []
+        for line, row in zip(found, rows, strict=True):
+            best = {document(one["id"]) for one in line["documents"][:k]}
+            shares.append(len(best & set(row["gold_ids"])) / 2)
+        assert results(out)["retrieval"]["corpus"]["clara"][f"recall@{k}"]["value"] == pytest.approx(sum(shares) / 8)
+    missed = 0
+    for row in predictions(out):
+        if row["condition"] == "retrieved_memory":
+            missed += not set(row["gold"]) <= {document(one["id"]) for one in row["documents"]}
+        if row["condition"] == "gold_memory":
+            assert {document(one["id"]) for one in row["documents"]} == set(row["gold"])
+    losses = results(out)["losses"]["retrieved_memory"]
+    assert losses["missed_answered"] + losses["missed_wrong"] == pytest.approx(missed / 8)
 
 
 def bytes_but_the_stores_path(out: Path) -> list[Any]:

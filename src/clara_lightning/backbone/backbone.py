@@ -81,6 +81,8 @@ class Compressed(NamedTuple):
         memory_mean_ND: mean last hidden state over the memory tokens, float32.
         weights_NL: how much each place counts in late interaction, by its anchor's rarity; ones without anchors.
         num_cut: how many texts were longer than the limit.
+        num_tokens: tokens that the LM ran over, of distinct texts and their memory.
+        num_padding: positions beside them that it ran over.
     """
 
     memory_NLD: Tensor
@@ -88,6 +90,8 @@ class Compressed(NamedTuple):
     memory_mean_ND: Tensor
     weights_NL: Tensor
     num_cut: int
+    num_tokens: int = 0
+    num_padding: int = 0
 
     @classmethod
     def join(cls, parts: Sequence[Compressed]) -> Compressed:
@@ -98,6 +102,8 @@ class Compressed(NamedTuple):
             memory_mean_ND=torch.cat([part.memory_mean_ND for part in parts]),
             weights_NL=torch.cat([part.weights_NL for part in parts]),
             num_cut=sum(part.num_cut for part in parts),
+            num_tokens=sum(part.num_tokens for part in parts),
+            num_padding=sum(part.num_padding for part in parts),
         )
 
     def of(self, numbers_N: Tensor, *, num_cut: int) -> Compressed:
@@ -108,6 +114,8 @@ class Compressed(NamedTuple):
             memory_mean_ND=self.memory_mean_ND[numbers_N],
             weights_NL=self.weights_NL[numbers_N],
             num_cut=num_cut,
+            num_tokens=self.num_tokens,
+            num_padding=self.num_padding,
         )
 
 
@@ -215,6 +223,12 @@ class ClaraBackbone(nn.Module):
     def attention(self) -> str:
         """The attention implementation, as ``backbone.attention`` names it."""
         return self._runner.attention
+
+    @property
+    def pads(self) -> bool:
+        """Whether short texts of a batch are filled up to its longest, as of families that do not run packed."""
+        longest = self.memory_config.document_tokens + self.memory_config.tokens
+        return not self._runner.packs(Sequences((longest,), self.device))
 
     @property
     def is_quantized(self) -> bool:
@@ -353,6 +367,8 @@ class ClaraBackbone(nn.Module):
             memory_mean_ND=memory_NLD.float().mean(1),
             weights_NL=placed.weights_NL,
             num_cut=tokens.num_cut,
+            num_tokens=sum(placed.sequences.lengths),
+            num_padding=self._runner.padding(placed.sequences),
         )
 
     def compress(self, documents: Sequence[str]) -> Tensor:

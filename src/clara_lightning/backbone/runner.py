@@ -80,6 +80,11 @@ class Runner:
         packing = self._packs and self.model.config._attn_implementation == ATTENTION  # the caller may change it
         return packing and max(sequences.whole.lengths) <= self._window
 
+    def padding(self, sequences: Sequences) -> int:
+        """How many positions are padding when these sequences are run."""
+        lengths = sequences.whole.lengths
+        return 0 if self.packs(sequences) else len(lengths) * max(lengths) - sum(lengths)
+
     def _hidden(self, inputs_PD: Tensor, sequences: Sequences, *, packed: bool) -> Tensor:
         hidden_BTD: Tensor = self._run(self.model.base_model, inputs_PD, sequences, packed=packed).last_hidden_state
         return hidden_BTD.flatten(0, 1) if packed else hidden_BTD.flatten(0, 1)[sequences.padded_P]

@@ -18,7 +18,13 @@ from clara_lightning.errors import ClaraError
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--adapters", required=True, metavar="DIR", help="adapter folder made by clara fit")
     parser.add_argument("--data", required=True, metavar="FILE", help="questions with answers and gold documents")
-    parser.add_argument("--store", metavar="DIR", help="store that gold_ids point into; else each question's passages")
+    parser.add_argument(
+        "--store",
+        action="append",
+        metavar="DIR",
+        help="store that gold_ids point into; several, or a file that names one a line, are one (default: each\n"
+        "question's passages)",
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the report")
     parser.add_argument(
         "--conditions",
@@ -87,7 +93,7 @@ def evaluate(args: argparse.Namespace) -> None:
         EvaluationSettings(
             adapters=args.adapters,
             data=args.data,
-            store=args.store,
+            store=_one_or_several(args.store),
             out=args.out,
             conditions=None if args.conditions is None else tuple(filter(None, args.conditions.split(","))),
             candidates=args.candidates,
@@ -141,6 +147,11 @@ def spread(args: argparse.Namespace) -> None:
         from clara_lightning.cli.screen import print_spread
 
         print_spread(rows)
+
+
+def _one_or_several(stores: list[str] | None) -> str | tuple[str, ...] | None:
+    """One store is named as ever, so that reports of one look alike."""
+    return None if stores is None else stores[0] if len(stores) == 1 else tuple(stores)
 
 
 def _named_folders(given: Sequence[str]) -> dict[str, str]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 from clara_lightning.cli.verb import Verb
+from clara_lightning.corpus.manifest import CUTTING, Identity, Manifest
 from clara_lightning.errors import ClaraError
 
 
@@ -53,7 +55,6 @@ def _tell(line: str) -> None:
 
 def info(args: argparse.Namespace) -> None:
     """Say what a store holds, from its manifest."""
-    from clara_lightning.corpus.manifest import Manifest
     from clara_lightning.corpus.memory_dtypes import bytes_per_row
 
     folder = Path(args.store)
@@ -64,6 +65,8 @@ def info(args: argparse.Namespace) -> None:
         "documents": manifest.rows,
         "deleted, not compacted": manifest.stored_rows - manifest.rows,
         "documents cut": manifest.documents_cut,
+        "tokens of a chunk": identity.chunk_tokens,  # 0: documents are not cut into chunks
+        "tokens it repeats": identity.chunk_overlap,
         "memory tokens": identity.memory_tokens,
         "hidden size": identity.hidden_size,
         "memory kept as": identity.dtype,
@@ -82,7 +85,8 @@ def info(args: argparse.Namespace) -> None:
     width = max(map(len, rows))
     print(
         "\n".join(
-            f"{name:<{width}}  {f'{value:,}' if isinstance(value, int) else value}" for name, value in rows.items()
+            f"{name:<{width}}  {'not known' if value is None else f'{value:,}' if isinstance(value, int) else value}"
+            for name, value in rows.items()
         )
     )
 
@@ -102,7 +106,6 @@ def verify(args: argparse.Namespace) -> None:
 def append(args: argparse.Namespace) -> None:
     """Encode more documents and add them; those that are there are not encoded again."""
     from clara_lightning.corpus.maintenance import STAGING, adopt, require_new, was_adopted
-    from clara_lightning.corpus.manifest import Manifest
 
     folder = Path(args.store)
     staging = folder / STAGING
@@ -110,23 +113,37 @@ def append(args: argparse.Namespace) -> None:
     if not was_adopted(folder, staging):  # as after a kill at the very end
         if not args.replace:
             require_new(folder, args.documents)
-        _encode(args, staging, dtype=identity.dtype, rows_per_shard=identity.rows_per_shard)
+        _encode(args, staging, identity)
     print(f"{args.store}: {adopt(folder, staging, replace_existing=args.replace):,} documents")
 
 
-def _encode(args: argparse.Namespace, staging: Path, *, dtype: str, rows_per_shard: int) -> None:
+def _encode(args: argparse.Namespace, staging: Path, identity: Identity) -> None:
     from clara_lightning.cli.main import configuration_errors
 
+    known = {name: getattr(identity, name) for name in CUTTING}
+    cut = {name: str(value) for name, value in known.items() if value is not None}
+    _refuse_cut_otherwise(args, cut)
     words = [
         *("predict", "--model", "clara_lightning.SalientCompressor", "--model.init_from", args.adapters),
         *("--data", "clara_lightning.CorpusDataModule", "--data.documents", args.documents),
-        *("--data.batch_size", str(args.batch_size), "--data.rows_per_shard", str(rows_per_shard)),
-        *("--encoder.store", str(staging), "--encoder.dtype", dtype, *args.settings),
+        *("--data.batch_size", str(args.batch_size), "--data.rows_per_shard", str(identity.rows_per_shard)),
+        *("--encoder.store", str(staging), "--encoder.dtype", identity.dtype),
+        *chain.from_iterable((f"--data.{name}", value) for name, value in cut.items() if value != "0"),
+        *args.settings,
     ]
     with configuration_errors(words):
         from clara_lightning.cli.trainer import run_trainer
 
         run_trainer(words)
+
+
+def _refuse_cut_otherwise(args: argparse.Namespace, cut: Mapping[str, str]) -> None:
+    """Refuse a setting by which new documents would be cut otherwise than those that are there."""
+    words = " ".join(args.settings).replace("=", " ").split()
+    for option, given in pairwise(words):
+        name = option.removeprefix("--data.").removeprefix("init_args.")
+        if {"null": "0"}.get(given, given) != cut.get(name, given):
+            raise ClaraError(f"{option} is {given}, but {args.store} was made with {name} {cut[name]}: leave it out")
 
 
 def delete(args: argparse.Namespace) -> None:

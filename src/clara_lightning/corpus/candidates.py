@@ -6,7 +6,7 @@ Shapes: B questions, N candidates, L memory tokens, D hidden size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import cycle, islice
+from itertools import chain, cycle, islice
 from typing import NamedTuple, Protocol
 
 import torch
@@ -28,7 +28,7 @@ class Candidates(NamedTuple):
     Attributes:
         memory_BNLD: their memory; zeros at places that are not filled.
         mask_BN: True where there is a candidate.
-        gold_BN: True where the candidate is gold.
+        gold_BN: True where the candidate is gold; of the chunks of a gold document, at the best one alone.
         num_gold_B: gold documents of each question, found or not; 0 where gold is not known.
         keys_BN: a number for each document that is the same wherever it is a candidate.
         is_full: whether every place is known to be filled, without a look at ``mask_BN`` on its device.
@@ -43,7 +43,7 @@ class Candidates(NamedTuple):
 
 
 class GoldDocuments(NamedTuple):
-    """Gold documents of one question, each once; none where they are not known.
+    """Gold documents of one question, each once, or all their chunks; none where they are not known.
 
     Attributes:
         memory_NLD: their memory.
@@ -178,8 +178,8 @@ class SearchedCandidates:
         hits = self.index.search(query.memory_NLD, query.weights_NL, top_k=self.num_candidates)
         rows = hits.rows_BK.tolist()
         memory_XLD = self.store.memory([row for line in rows for row in line])
-        gold = [set(self._gold_rows(question)) for question in questions]
-        gold_BN = torch.tensor([[row in wanted for row in line] for line, wanted in zip(rows, gold, strict=True)])
+        gold = [self._gold_rows(question) for question in questions]
+        gold_BN = torch.tensor([_best_of_each(wanted, line) for line, wanted in zip(rows, gold, strict=True)])
         found = Candidates(
             memory_XLD.unflatten(0, (len(rows), self.num_candidates)),
             torch.ones_like(gold_BN),
@@ -192,18 +192,29 @@ class SearchedCandidates:
 
     def gold(self, questions: Sequence[Question], candidates: Candidates) -> list[GoldDocuments]:
         """See :class:`CandidateSource`: they are read from the store, found or not."""
-        rows = [self._gold_rows(question) for question in questions]
+        rows = [self._all_gold_rows(question) for question in questions]
         memory_XLD = self.store.memory([row for line in rows for row in line]).to(candidates.memory_BNLD)
         parts = memory_XLD.split([len(line) for line in rows])
         return [GoldDocuments(memory_NLD, tuple(line)) for memory_NLD, line in zip(parts, rows, strict=True)]
 
     def gold_texts(self, question: Question) -> list[str]:
         """See :class:`CandidateSource`."""
-        return [document.content for document in self.store.documents(self._gold_rows(question))]
+        return [document.content for document in self.store.documents(self._all_gold_rows(question))]
 
-    def _gold_rows(self, question: Question) -> list[int]:
+    def _all_gold_rows(self, question: Question) -> list[int]:
+        return list(dict.fromkeys(chain.from_iterable(self._gold_rows(question))))
+
+    def _gold_rows(self, question: Question) -> list[tuple[int, ...]]:
+        """Of each gold document its row, or those of its chunks."""
         ids = tuple(dict.fromkeys(question.gold_document_ids))
-        return self.store.rows_of(ids, source=f"question {question.id!r}: gold_ids")
+        return self.store.rows_of_each(ids, source=f"question {question.id!r}: gold_ids")
+
+
+def _best_of_each(gold: Sequence[tuple[int, ...]], ranked: Sequence[int]) -> list[bool]:
+    """Which of the ranked rows are the first of a gold document: others of its chunks find nothing that is new."""
+    place = {row: number for number, row in enumerate(ranked)}
+    best = {min((place[row] for row in own if row in place), default=-1) for own in gold}
+    return [number in best for number in range(len(ranked))]
 
 
 def other_candidates(candidates: Candidates, gold: Sequence[GoldDocuments]) -> list[Tensor]:
@@ -249,7 +260,7 @@ def check_search(questions: Sequence[Question], store: LatentStore, *, num_candi
             f"model.init_args.num_candidates must be <= {len(store)}, the documents of the store, got {num_candidates}"
         )
     for question in questions:
-        store.rows_of(question.gold_document_ids, source=f"question {question.id!r}: gold_ids")
+        store.rows_of_each(question.gold_document_ids, source=f"question {question.id!r}: gold_ids")
 
 
 def _moved(candidates: Candidates, device: torch.device) -> Candidates:

@@ -14,13 +14,13 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 
+from clara_lightning.backbone.backbone import ClaraBackbone, Compressed
 from clara_lightning.backbone.folder import AdapterFolder, fingerprint
 from clara_lightning.backbone.loading import BackboneConfig, load_tokenizer, resolve_dtype
 from clara_lightning.corpus.index_builder import IndexOptions
@@ -65,6 +65,7 @@ class CorpusEncoder(Callback):
         self._memory: dict[int, Tensor] = {}
         self._cut = 0
         self._encoded = 0
+        self._tokens = self._padding = 0
         self._started = self._told = time.monotonic()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -72,6 +73,7 @@ class CorpusEncoder(Callback):
         if stage != "predict":
             return
         corpus, folder = self._parts(trainer, pl_module)
+        trainer.predict_loop.return_predictions = False  # or all memory would be kept, for nobody
         assert self.store is not None
         if corpus.chunking is not None:
             tokenizer = load_tokenizer(pl_module.backbone_config)  # type: ignore[arg-type]
@@ -99,7 +101,7 @@ class CorpusEncoder(Callback):
         self._writing.enter_context(writing(self.store, setting="encoder.store"))
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make sure that the loaded weights are those of the fingerprint."""
+        """Make sure that the loaded weights are those of the fingerprint, and that little is padded."""
         assert self._identity is not None
         actual = fingerprint(pl_module.backbone)  # type: ignore[arg-type]
         if actual != self._identity.compressor:
@@ -107,22 +109,29 @@ class CorpusEncoder(Callback):
                 f"model.init_args.init_from: the compressor's weights have fingerprint {actual[:16]}, its clara.yaml "
                 f"says {self._identity.compressor[:16]}: the folder was changed, or a --ckpt_path was given"
             )
+        backbone: ClaraBackbone = pl_module.backbone  # type: ignore[assignment]
+        if backbone.pads:
+            trainer.datamodule.sort_by_tokens(backbone.tokenizer)  # type: ignore[attr-defined]
         self._started = self._told = time.monotonic()
 
     def on_predict_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Any,
+        outputs: Compressed,
         batch: CorpusBatch,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
         """Collect the shard in work, and write it when it is complete."""
-        memory_NLD, num_cut = outputs
+        memory_NLD = outputs.memory_NLD  # float32: of bfloat16, float16 would keep no more
+        if self.dtype == "bfloat16":  # on the device, so that half as much is fetched and held
+            memory_NLD = memory_NLD.to(torch.bfloat16)
         self._documents.update(zip(batch.places, batch.documents, strict=True))
         self._memory.update(zip(batch.places, memory_NLD.cpu(), strict=True))
-        self._cut += num_cut
+        self._cut += outputs.num_cut
+        self._tokens += outputs.num_tokens
+        self._padding += outputs.num_padding
         if len(self._memory) < batch.shard_rows:
             return
         assert self.store is not None
@@ -155,10 +164,11 @@ class CorpusEncoder(Callback):
         size = bytes_per_row(self.dtype, identity.memory_tokens, identity.hidden_size) * (before + done)
         left = timedelta(seconds=round((total - before - done) / rate))
         log.info(
-            "%s of %s documents, %.1f a second, %.2f GB of memory written, time left %s",
+            "%s of %s documents, %.1f a second, %s, %.2f GB of memory written, time left %s",
             f"{before + done:,}",
             f"{total:,}",
             rate,
+            _padding_in_words(self._tokens, self._padding),
             size / 1e9,
             left,
         )
@@ -171,6 +181,7 @@ class CorpusEncoder(Callback):
         if stage != "predict" or self._identity is None or self.store is None:
             return
         trainer.strategy.barrier("shards written")
+        self._tell_padding(trainer)
         if trainer.is_global_zero and not (self.store / MANIFEST).is_file():
             corpus = trainer.datamodule  # type: ignore[attr-defined]
             finish_store(self.store, self._identity, num_shards=corpus.num_shards)
@@ -186,6 +197,13 @@ class CorpusEncoder(Callback):
         found = Manifest.read(self.store, setting="encoder.store").index
         if found is None or (found.kind, found.score) != (kind, score):
             build_index(self.store, IndexOptions(score, kind))
+
+    def _tell_padding(self, trainer: Trainer) -> None:
+        """Say what all processes ran over, as the backbone counted it."""
+        both = torch.tensor([self._tokens, self._padding], device=trainer.strategy.root_device)
+        tokens, padding = trainer.strategy.reduce(both, reduce_op="sum").tolist()
+        if tokens and trainer.is_global_zero:
+            log.info("the backbone ran over %s tokens; %s", f"{tokens + padding:,}", _padding_in_words(tokens, padding))
 
     def _parts(self, trainer: Trainer, pl_module: LightningModule) -> tuple[CorpusDataModule, AdapterFolder]:
         if self.store is None:
@@ -219,6 +237,8 @@ def identity_of(
         compute_dtype=str(resolve_dtype(backbone.dtype)).removeprefix("torch."),
         rows_per_shard=corpus.rows_per_shard,
         documents_sha256=corpus.summary.sha256,
+        chunk_tokens=corpus.chunking.tokens if corpus.chunking else 0,
+        chunk_overlap=corpus.chunking.overlap if corpus.chunking else 0,
     )
 
 
@@ -249,6 +269,10 @@ def finish_store(store: Path, identity: Identity, *, num_shards: int) -> None:
     log.info("store %s: %d documents, %d of them longer than the limit and cut", store, manifest.rows, cut)
 
 
+def _padding_in_words(tokens: int, padding: int) -> str:
+    return f"padding {100 * padding / (tokens + padding):.1f} % of tokens"
+
+
 def _read_plan(store: Path) -> Identity | None:
     """What a store folder is, finished or not; ``None`` where there is nothing."""
     if (store / MANIFEST).is_file():
@@ -266,9 +290,10 @@ def _read_plan(store: Path) -> Identity | None:
 
 
 def _refuse_other(store: Path, found: Identity, wanted: Identity) -> None:
-    for key, value in asdict(found).items():
-        other = asdict(wanted)[key]
-        if value != other:
+    # Documents come last: cut otherwise they are others, and what was set otherwise is to be named.
+    for key in sorted(asdict(found), key=lambda key: key == "documents_sha256"):
+        value, other = getattr(found, key), getattr(wanted, key)
+        if value != other and value is not None:  # an older store does not say how documents were cut
             raise ClaraError(
                 f"encoder.store: {store} was begun with {key} {value}, this run has {other}: "
                 "choose another folder or delete it"

@@ -125,8 +125,15 @@ def folder_of(store: LatentStore) -> Path:
 
 
 def has_lexical_index(store: LatentStore) -> bool:
-    """Whether a store has an index, be it one that belongs to other documents."""
-    return folder_of(store).is_dir()
+    """Whether a store has an index, be it one that belongs to other documents.
+
+    That of several folders lies in the first of them, which may have one of its own documents: that is none of theirs.
+    """
+    path = folder_of(store)
+    if len(store.parts) == 1 or not (path / BELONGS).is_file():
+        return path.is_dir()
+    shards_of_first: str = _belongs(LatentStore(store.parts[0]))["shards_sha256"]
+    return shards_of_first.encode() not in (path / BELONGS).read_bytes()
 
 
 def require_lexical_index(store: LatentStore, *, setting: str = "--store") -> None:

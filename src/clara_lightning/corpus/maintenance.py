@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +33,10 @@ from clara_lightning.corpus.shards import (
     shard_name,
     write_stored,
 )
+from clara_lightning.corpus.store import LatentStore
 from clara_lightning.corpus.store_folder import StoreFolder
 from clara_lightning.data.readers import read_documents
+from clara_lightning.data.records import document_of
 from clara_lightning.data.writers import replacing, writable
 from clara_lightning.errors import ClaraError
 
@@ -43,7 +46,7 @@ STAGING = "appending"
 
 
 def delete(path: str | Path, ids: Sequence[str]) -> int:
-    """Delete documents by id. Their rows stay in the shards until :func:`compact`.
+    """Delete documents by id, and all chunks of a document that was cut. Rows stay in the shards until :func:`compact`.
 
     Returns:
         How many documents are left.
@@ -54,7 +57,8 @@ def delete(path: str | Path, ids: Sequence[str]) -> int:
     folder = Path(path)
     with writing(folder):
         store = StoreFolder.open(folder)
-        rows = _stored_rows(store, store.rows_of(list(dict.fromkeys(ids)), source="--id"))
+        found = LatentStore(store).rows_of_each(ids, source="--id")
+        rows = _stored_rows(store, list(dict.fromkeys(chain.from_iterable(found))))
         if len(rows) == len(store):
             raise ClaraError(f"--id: no document would be left in {folder}: remove the folder instead")
         manifest = _without(folder, store.manifest, rows)
@@ -86,14 +90,16 @@ def adopt(path: str | Path, other: str | Path, *, replace_existing: bool = False
             new.close()
             shutil.rmtree(source)
             return len(store)
-        if difference := store.manifest.identity.difference(new.manifest.identity):
+        ours, theirs = store.manifest.identity, new.manifest.identity
+        if difference := ours.difference(theirs) or ours.cut_otherwise(theirs):
             raise ClaraError(f"--store: {folder} cannot take over {source}: {difference}")
-        taken = set(store.ids) & set(new.ids)
+        there, arriving = _documents(store, store.manifest), set(_documents(new, store.manifest))
+        taken = [row for row, name in enumerate(there) if name in arriving]  # a document goes with all its chunks
         if taken and not replace_existing:
-            raise _taken(folder, next(name for name in new.ids if name in taken))
+            raise _taken(folder, there[taken[0]])
         manifest = _grown(folder, store.manifest, source, new.manifest)
         if taken:
-            manifest = _without(folder, manifest, _stored_rows(store, store.rows_of(sorted(taken))))
+            manifest = _without(folder, manifest, _stored_rows(store, taken))
         manifest.write(folder)
         new.close()
         shutil.rmtree(source)
@@ -115,10 +121,16 @@ def require_new(path: str | Path, documents: str) -> None:
     Raises:
         ClaraError: one of them is.
     """
-    known = set(StoreFolder.open(path).ids)
+    store = StoreFolder.open(path)
+    known = {*store.ids, *_documents(store, store.manifest)}
     for document in read_documents(documents):
         if document.id in known:
             raise _taken(path, document.id)
+
+
+def _documents(store: StoreFolder, manifest: Manifest) -> list[str]:
+    """The id of each row's document, where documents were cut as the manifest says."""
+    return [document_of(name) for name in store.ids] if manifest.identity.chunk_tokens else store.ids
 
 
 def _taken(path: str | Path, name: str) -> ClaraError:

@@ -20,6 +20,7 @@ from clara_lightning.errors import ClaraError
 VERSION = 2
 MANIFEST = "manifest.json"
 _READABLE = (1, VERSION)
+CUTTING = ("chunk_tokens", "chunk_overlap")
 _SAME = ("backbone", "compressor", "memory_tokens", "hidden_size", "dtype", "compute_dtype")
 
 
@@ -54,7 +55,10 @@ class Identity:
         dtype: of the stored memory.
         compute_dtype: of the backbone that computed it: shards of two precisions would not be comparable.
         rows_per_shard: documents in each shard but the last.
-        documents_sha256: of the documents file.
+        documents_sha256: of the documents, as they were encoded.
+        chunk_tokens: longer documents were cut into chunks of so many tokens; 0 where they were not. ``None`` is not
+            known: older stores do not say.
+        chunk_overlap: tokens that a chunk repeats, likewise.
     """
 
     backbone: str
@@ -65,12 +69,22 @@ class Identity:
     compute_dtype: str
     rows_per_shard: int
     documents_sha256: str
+    chunk_tokens: int | None = None
+    chunk_overlap: int | None = None
 
     def difference(self, other: Identity) -> str | None:
         """Why rows of both cannot be compared, as ``NAME is OURS there and THEIRS here``; documents may differ."""
         for name in _SAME:
             ours, theirs = getattr(self, name), getattr(other, name)
             if ours != theirs:
+                return f"{name} is {ours} there and {theirs} here"
+        return None
+
+    def cut_otherwise(self, other: Identity) -> str | None:
+        """Likewise, why documents of both are not cut alike, as far as that is known."""
+        for name in CUTTING:
+            ours, theirs = getattr(self, name), getattr(other, name)
+            if None not in (ours, theirs) and ours != theirs:
                 return f"{name} is {ours} there and {theirs} here"
         return None
 

@@ -38,7 +38,7 @@ def pack(memory_NLD: Tensor, dtype: MemoryDtype, *, setting: str = "encoder.dtyp
     ``int8`` and ``float8`` (e4m3) keep codes :math:`c = \mathrm{round}(x / s)` to nearest, ties to even, with one scale
     :math:`s = \max |x| / c_{max}` for each memory token. A scale that cuts off the largest values to make the steps
     finer was tried: it makes the squared error of a memory smaller by less than a hundredth. ``float16`` keeps more
-    than ``bfloat16`` only where the memory comes in float32.
+    than ``bfloat16`` only where the memory comes in float32, as that of an encoding does.
 
     The largest error of a value x is 2^-8 :math:`|x|` for ``bfloat16``, 2^-11 :math:`|x|` or 2^-25 for ``float16``,
     s / 2 for ``int8``, and 2^-4 :math:`|x|` or s / 1024 for ``float8``, before what :func:`unpack` rounds. Of the last

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from clara_lightning.corpus.manifest import Manifest
 from clara_lightning.corpus.store_folder import StoreFolder
-from clara_lightning.data.records import Document
+from clara_lightning.data.records import Document, document_of
 from clara_lightning.data.rows import readable
 from clara_lightning.errors import ClaraError
 
 Paths = str | Path | Sequence[str | Path]
-"""A store folder, several, or a text file that names one on each line."""
+"""A store folder, a text file that names one on each line, or several of these."""
 
 
 class LatentStore:
@@ -50,7 +50,7 @@ class LatentStore:
         """Open a store.
 
         Args:
-            paths: its folder, several folders, or a text file with a folder on each line (relative to the file).
+            paths: its folder, a text file with a folder on each line (relative to the file), or several of these.
             setting: what the user named it by, for messages.
 
         Raises:
@@ -139,6 +139,32 @@ class LatentStore:
             folders = " and ".join(str(part.path) for part in self.parts)
             raise ClaraError(f"{source}: document {error.args[0]!r} is not in the store {folders}") from error
 
+    def rows_of_each(self, ids: Sequence[str], *, source: str = "gold_ids") -> list[tuple[int, ...]]:
+        """Rows of each document by id: one, or where the document was cut those of its chunks, by row.
+
+        An id that a document or chunk of the store has is that one's alone.
+
+        Raises:
+            ClaraError: as :meth:`rows_of`.
+        """
+        return [
+            self._chunks_of[name]
+            if name not in self._row_of and name in self._chunks_of
+            else tuple(self.rows_of([name], source=source))
+            for name in ids
+        ]
+
+    @cached_property
+    def _chunks_of(self) -> dict[str, tuple[int, ...]]:
+        """Rows by the id of a document that was cut, of the folders that say that documents were."""
+        found: dict[str, list[int]] = {}
+        for start, part in zip(self._starts, self.parts, strict=False):
+            names = part.ids if part.manifest.identity.chunk_tokens else []
+            for row, name in enumerate(names, start):
+                if (document := document_of(name)) != name:
+                    found.setdefault(document, []).append(row)
+        return {document: tuple(rows) for document, rows in found.items()}
+
     def close(self) -> None:
         """Let go of the files; others may then remove them."""
         for part in self.parts:
@@ -164,7 +190,7 @@ def _folders(paths: Paths) -> list[str | Path]:
         ClaraError: none is, or the file that names them cannot be read.
     """
     if not isinstance(paths, str | Path):
-        return list(paths)
+        return [folder for path in paths for folder in _folders(path)]
     path = Path(paths)
     if not path.is_file():
         return [path]

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from clara_lightning.data.chunks import Chunking
 from clara_lightning.data.corpus_reader import CorpusReader, CorpusSummary
 from clara_lightning.data.records import Document
+from clara_lightning.data.token_ends import TokenRuler
 from clara_lightning.errors import ClaraError
 
 
@@ -35,7 +36,8 @@ class CorpusDataModule(LightningDataModule):
     """Streams a corpus shard by shard; memory use does not grow with the corpus, but for ten bytes a document.
 
     A shard is a fixed range of documents, whatever the number of devices, so that one process and many write the same
-    store. Within a shard documents of similar length share a batch.
+    store. Within a shard documents of similar length share a batch: as many characters, or after :meth:`sort_by_tokens`
+    as many tokens.
 
     Args:
         documents: the corpus: a file of rows (JSONL, Parquet, a datasets folder) or a text, plain or compressed, a
@@ -73,6 +75,7 @@ class CorpusDataModule(LightningDataModule):
         self.finished_shards: frozenset[int] = frozenset()
         self.allow_zero_length_dataloader_with_multiple_devices = True  # there may be fewer shards than processes
         self._reader: CorpusReader | None = None
+        self._ruler: TokenRuler | None = None
 
     def setup(self, stage: str) -> None:
         """Read every document once: a mistake in the last line is found before the first is encoded.
@@ -103,6 +106,14 @@ class CorpusDataModule(LightningDataModule):
             )
         self._look_through(tokenizer)
 
+    def sort_by_tokens(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Let documents of as many tokens share a batch, for a backbone that fills the shorter ones up.
+
+        This costs one more tokenization, and by characters a sixth to a quarter of what such a backbone runs over is
+        padding.
+        """
+        self._ruler = TokenRuler(tokenizer)
+
     @property
     def num_shards(self) -> int:
         """Shards of the corpus."""
@@ -119,7 +130,8 @@ class CorpusDataModule(LightningDataModule):
         """All batches of some shards, in order."""
         assert self._reader is not None
         for number, documents in self._reader.shards(sorted(shards)):
-            lengths = self._reader.lengths(documents)
+            contents = [document.content for document in documents]
+            lengths = self._ruler.count(contents) if self._ruler else [len(content) for content in contents]
             by_length = sorted(range(len(documents)), key=lengths.__getitem__)
             for start in range(0, len(by_length), self.batch_size):
                 places = by_length[start : start + self.batch_size]

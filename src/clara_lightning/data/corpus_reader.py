@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -14,7 +14,6 @@ from clara_lightning.data.chunks import Chunking, chunk, chunk_all
 from clara_lightning.data.readers import read_documents
 from clara_lightning.data.records import Document
 from clara_lightning.data.seen import SeenIds
-from clara_lightning.data.token_ends import TokenRuler
 from clara_lightning.errors import ClaraError
 
 _ROW = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
@@ -121,11 +120,6 @@ class CorpusReader:
                 taken, chunks = taken + 1, self._chunks(document)
                 found += chunks[: self.rows_per_shard - len(found)]
             yield number, found
-
-    def lengths(self, documents: Sequence[Document]) -> list[int]:
-        """How long each document is: in tokens where there is a tokenizer, else in characters."""
-        contents = [document.content for document in documents]
-        return [len(content) for content in contents] if self._cut is None else TokenRuler(self._cut[0]).count(contents)
 
     def _read(self, seen: SeenIds) -> Iterator[Document]:
         return read_documents(self.path, skip_bad_rows=self.skip_bad_rows, seen=seen)

@@ -29,6 +29,17 @@ class Document:
         return titled(self.title, self.text)
 
 
+def document_of(name: str) -> str:
+    """The id of the document that a chunk is of, by the chunk's id; any other id is its own document's.
+
+    Example:
+        >>> document_of("kenya#12"), document_of("kenya"), document_of("C#")
+        ('kenya', 'kenya', 'C#')
+    """
+    document, sign, number = name.rpartition("#")
+    return document if sign and document and number.isdecimal() else name
+
+
 @dataclass(frozen=True)
 class Passage:
     """One candidate passage of a question."""

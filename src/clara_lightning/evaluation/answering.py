@@ -106,7 +106,7 @@ class Answerer:
             answers=question.answers,
             prediction=text,
             documents=tuple((document.id, score) for document, score in zip(documents, scores, strict=True)),
-            gold=tuple(document.id for document in self.corpus.documents(one.gold)),
+            gold=tuple(document for document, _ in one.gold_documents(self.corpus)),
             em=exact_match(text, references=question.answers),
             f1=token_f1(text, references=question.answers),
             cover_em=cover_exact_match(text, references=question.answers),

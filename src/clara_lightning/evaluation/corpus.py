@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Protocol
 
 import torch
@@ -120,14 +121,23 @@ class Asked:
 
     Attributes:
         question: as in the file.
-        gold: rows of its gold documents.
+        gold: rows of its gold documents, or of all their chunks.
         candidates: rows that a retriever chooses from in the scale ``candidates``, ascending, all gold ones among them;
             fewer than two where there is nothing to choose from.
+        chunks: ids of the gold documents that were cut, each with the rows of its chunks.
     """
 
     question: Question
     gold: tuple[int, ...]
     candidates: tuple[int, ...] = ()
+    chunks: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+    def gold_documents(self, corpus: Corpus) -> list[tuple[str, tuple[int, ...]]]:
+        """Id and rows of each gold document; who finds one of the rows has found it."""
+        in_chunks = {row for _, rows in self.chunks for row in rows}
+        whole = [row for row in self.gold if row not in in_chunks]
+        ids = [document.id for document in corpus.documents(whole)]
+        return [*((name, (row,)) for name, row in zip(ids, whole, strict=True)), *self.chunks]
 
 
 def draw_questions(questions: Sequence[Question], *, limit: int | None, seed: int) -> list[Question]:
@@ -143,18 +153,24 @@ def ask_store(
 ) -> list[Asked]:
     """Questions over a store: gold documents by id, candidates mined from the whole store with the gold ones put in.
 
+    An id may be that of a document which the store holds in chunks: it stands for all of them.
+
     Raises:
         ClaraError: a question has no gold documents, or one is not in the store.
     """
-    gold = []
+    gold, chunks = [], []
     for question in questions:
-        if not question.gold_document_ids:
+        ids = tuple(dict.fromkeys(question.gold_document_ids))
+        if not ids:
             raise ClaraError(
                 f"{source}: question {question.id!r}: gold_ids: missing, but gold memory and Recall need them"
             )
         place = f"{source}: question {question.id!r}: gold_ids"
-        gold.append(tuple(dict.fromkeys(store.rows_of(question.gold_document_ids, source=place))))
-    return _with_candidates(questions, gold, [()] * len(questions), num_candidates=num_candidates, mine=mine)
+        rows = store.rows_of_each(ids, source=place)
+        gold.append(tuple(dict.fromkeys(chain.from_iterable(rows))))
+        chunks.append(tuple((name, own) for name, own in zip(ids, rows, strict=True) if store.ids[own[0]] != name))
+    asked = _with_candidates(questions, gold, [()] * len(questions), num_candidates=num_candidates, mine=mine)
+    return [replace(one, chunks=own) for one, own in zip(asked, chunks, strict=True)]
 
 
 def ask_passages(

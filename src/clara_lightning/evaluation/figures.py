@@ -118,7 +118,7 @@ def loss_shares(predictions: Sequence[Prediction]) -> dict[str, float]:
     one: ``retrieved_answered``, ``retrieved_wrong``, ``missed_answered``, ``missed_wrong``."""
     shares = {f"{found}_{result}": 0.0 for found in ("retrieved", "missed") for result in ("answered", "wrong")}
     for row in predictions:
-        found = "retrieved" if set(row.gold) <= {name for name, _ in row.documents} else "missed"
+        found = "retrieved" if row.gold_found == set(row.gold) else "missed"
         shares[f"{found}_{'answered' if row.cover_em else 'wrong'}"] += 1 / len(predictions)
     return shares
 

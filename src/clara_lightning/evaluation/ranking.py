@@ -88,14 +88,15 @@ def describe(
         place = {row: rank for rank, row in enumerate(ranking.rows, start=1)}
         best = ranking.top(SHOWN)
         ids = [document.id for document in corpus.documents(best.rows)]
+        gold = one.gold_documents(corpus)
         described.append(
             RankedQuestion(
                 id=one.question.id,
                 scale=scale,
                 retriever=name,
                 documents=tuple(zip(ids, best.scores, strict=True)),
-                gold=tuple(document.id for document in corpus.documents(one.gold)),
-                gold_ranks=tuple(place.get(row) for row in one.gold),
+                gold=tuple(document for document, _ in gold),
+                gold_ranks=tuple(min((place[row] for row in rows if row in place), default=None) for _, rows in gold),
                 ranked=len(ranking.rows),
             )
         )

@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from clara_lightning.data.records import document_of
+
 Figures = dict[str, "Figure"]
 
 
@@ -75,6 +77,12 @@ class Prediction:
     background_positions: int
     document_tokens: int
 
+    @property
+    def gold_found(self) -> set[str]:
+        """The gold documents in the background, also by one of their chunks."""
+        names = {name for name, _ in self.documents}
+        return set(self.gold) & (names | set(map(document_of, names)))
+
 
 @dataclass(frozen=True)
 class RankedQuestion:
@@ -86,7 +94,8 @@ class RankedQuestion:
         retriever: its name.
         documents: ids and scores of the best documents, best first.
         gold: ids of the gold documents.
-        gold_ranks: their ranks from 1, in the order of ``gold``; ``None`` for one that is not in the ranking.
+        gold_ranks: their ranks from 1, in the order of ``gold``, each that of its best chunk where it was cut; ``None``
+            for one that is not in the ranking.
         ranked: length of the whole ranking.
     """
 

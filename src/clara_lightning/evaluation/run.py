@@ -16,6 +16,7 @@ from torch import Tensor
 
 from clara_lightning.backbone.folder import weights_sha256
 from clara_lightning.backbone.loading import resolve_dtype
+from clara_lightning.corpus.memory_dtypes import bytes_per_row
 from clara_lightning.evaluation.answering import Answerer, Paraphraser
 from clara_lightning.evaluation.conditions import choose_conditions, give, possible_conditions
 from clara_lightning.evaluation.corpus import PassageCorpus, others_gold
@@ -162,7 +163,8 @@ def _paraphrases(settings: EvaluationSettings, inputs: Inputs, prepared: Prepare
 
 def _costs(inputs: Inputs, prepared: Prepared, meter: Meter, processes: Processes, *, seconds: float) -> Costs:
     memory, store = inputs.folder.memory, inputs.store
-    width = store.memory_shape[1] if store is not None else prepared.backbone.hidden_size
+    dtype = "bfloat16" if store is None else store.manifest.identity.dtype  # as a store would keep it
+    size = bytes_per_row(dtype, memory.tokens, prepared.backbone.hidden_size)  # type: ignore[arg-type]
     text_bytes = sum(len(document.content.encode()) for document in prepared.corpus.documents(prepared.gold_rows))
     return Costs(
         device=str(prepared.backbone.device),
@@ -170,7 +172,7 @@ def _costs(inputs: Inputs, prepared: Prepared, meter: Meter, processes: Processe
         seconds=round(seconds, 1),
         steps=meter.steps(),
         bytes_per_document={
-            "memory": float(memory.tokens * width * torch.bfloat16.itemsize),
+            "memory": float(size),
             "text": text_bytes / len(prepared.gold_rows),
         },
     )

@@ -27,7 +27,8 @@ class EvaluationSettings:
         adapters: adapter folder.
         data: questions with answers and gold documents.
         out: folder of the report.
-        store: store that ``gold_ids`` point into; without it each question's own passages are used.
+        store: store that ``gold_ids`` point into, or several that are searched as one; without it each question's own
+            passages are used.
         conditions: which to measure beside the four that always are; ``None`` for all that the data allow.
         candidates: N, candidates of a question: its own passages, filled up with the best others by BM25. By default 20
             where there is a store, else the passages alone.
@@ -51,7 +52,7 @@ class EvaluationSettings:
     adapters: str
     data: str
     out: str
-    store: str | None = None
+    store: str | tuple[str, ...] | None = None
     conditions: tuple[str, ...] | None = None
     candidates: int | None = None
     reasoners: Mapping[str, str] = field(default_factory=dict)

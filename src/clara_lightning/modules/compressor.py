@@ -174,10 +174,9 @@ class SalientCompressor(ClaraModule):
     on_test_epoch_end = on_validation_epoch_end
 
     @torch.no_grad()
-    def predict_step(self, batch: CorpusBatch, batch_idx: int) -> Any:
-        """Memory of a batch of documents, in bfloat16, and how many were longer than the limit."""
-        read = self.backbone.read([document.content for document in batch.documents], adapter=COMPRESSOR)
-        return read.memory_NLD.to(torch.bfloat16), read.num_cut
+    def predict_step(self, batch: CorpusBatch, batch_idx: int) -> Compressed:
+        """Memory of a batch of documents."""
+        return self.backbone.read([document.content for document in batch.documents], adapter=COMPRESSOR)
 
     def _compress(self, batch: list[ReadingExample]) -> Compressed:
         return self.backbone.read([text for example in batch for text in example.documents], adapter=COMPRESSOR)

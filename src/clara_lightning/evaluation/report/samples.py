@@ -70,5 +70,4 @@ def _gold(prediction: Prediction) -> str:
     """How many of the gold documents the answer was read from."""
     if not prediction.documents:
         return MISSING
-    found = {name for name, _ in prediction.documents} & set(prediction.gold)
-    return f"{len(found)} of {len(set(prediction.gold))}"
+    return f"{len(prediction.gold_found)} of {len(set(prediction.gold))}"
