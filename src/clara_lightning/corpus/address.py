@@ -133,10 +133,6 @@ class Address:
         """Put a file of this machine here, whole or not at all; one that is there is replaced."""
         self._put(name, lambda system, path: system.put_file(str(source), path))
 
-    def write(self, content: bytes, name: str) -> None:
-        """Put a small file here, as :meth:`upload` does."""
-        self._put(name, lambda system, path: system.pipe_file(path, content))
-
     def remove(self, names: Iterable[str]) -> None:
         """Remove files; one that is not there is none to remove."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -191,7 +187,8 @@ class Address:
 
 def _listed(system: Any, path: str) -> list[str]:
     system.invalidate_cache()  # others write here too
-    return list(system.ls(path, detail=False))
+    # Some stores list the folder itself too, where it was once made as an object.
+    return [found for found in system.ls(path, detail=False) if found.rstrip("/") != path.rstrip("/")]
 
 
 def _storage_errors() -> tuple[type[BaseException], ...]:

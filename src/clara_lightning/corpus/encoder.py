@@ -7,13 +7,10 @@ kill, the folder ends in the same bytes as after an undisturbed run.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,17 +20,18 @@ from torch import Tensor
 
 from clara_lightning.backbone.folder import AdapterFolder, fingerprint
 from clara_lightning.backbone.loading import BackboneConfig, load_tokenizer, resolve_dtype
+from clara_lightning.corpus.address import Address, is_address
+from clara_lightning.corpus.destination import Destination, FolderDestination, destination_of
 from clara_lightning.corpus.index import IndexKind, build_index
-from clara_lightning.corpus.lock import writing
-from clara_lightning.corpus.manifest import MANIFEST, Identity, Manifest, write_json
+from clara_lightning.corpus.manifest import Identity, Manifest
 from clara_lightning.corpus.memory_dtypes import MemoryDtype, bytes_per_row
-from clara_lightning.corpus.shards import describe, documents_cut_in, shard_name, write_shard
+from clara_lightning.corpus.mirror import manifest_at
+from clara_lightning.corpus.shards import shard_name
 from clara_lightning.corpus.store_folder import StoreFolder
 from clara_lightning.data.corpus import CorpusBatch, CorpusDataModule
 from clara_lightning.data.records import Document
 from clara_lightning.errors import ClaraError
 
-PLAN = "encoding.json"
 SECONDS_BETWEEN_LINES = 30.0
 """So often an encoding says how far it is."""
 
@@ -44,18 +42,25 @@ class CorpusEncoder(Callback):
     """Writes the store that ``clara predict`` makes; does nothing in other verbs.
 
     Args:
-        store: folder of the store; required for ``clara predict``.
+        store: folder of the store, or an address of fsspec (``s3://bucket/store``); required for ``clara predict``.
         index: ``flat`` (FAISS over flattened memory) or ``maxsim`` (late interaction, scanned).
         dtype: how memory is kept: in two bytes a value, or in one (``int8``, ``float8``) with a scale for each memory
             token.
+
+    Raises:
+        ClaraError: an address that nothing installed can speak to, or with a flat index.
     """
 
     def __init__(
         self, store: str | None = None, *, index: IndexKind = "maxsim", dtype: MemoryDtype = "bfloat16"
     ) -> None:
-        self.store = Path(store) if store else None
+        if is_address(store):
+            Address.of(store, setting="encoder.store")  # a missing package is found before a document is read
+            if index == "flat":
+                raise ClaraError(f"encoder.index: a store at an address ({store}) has no flat index: use maxsim")
+        self.store = store or None
         self.dtype: MemoryDtype = dtype
-        self._writing = ExitStack()
+        self._destination: Destination | None = None
         self.index: IndexKind = index
         self._identity: Identity | None = None
         self._documents: dict[int, Document] = {}
@@ -74,14 +79,16 @@ class CorpusEncoder(Callback):
             tokenizer = load_tokenizer(pl_module.backbone_config)  # type: ignore[arg-type]
             corpus.take_tokenizer(tokenizer, document_tokens=pl_module.memory_config.document_tokens)  # type: ignore
         self._identity = identity_of(folder, pl_module.backbone_config, corpus, dtype=self.dtype)  # type: ignore[arg-type]
-        found = _read_plan(self.store)
+        store = self._destination = destination_of(self.store, rank=trainer.global_rank)
+        found = store.begun()
         if found is not None:
-            _refuse_other(self.store, found, self._identity)
-        complete = (self.store / MANIFEST).is_file()
+            _refuse_other(store.name, found, self._identity)
+        complete = store.is_complete()
         if complete:
-            _refuse_other_index(self.store, self.index)
-        done = range(corpus.num_shards) if complete else finished_shards(self.store, corpus.num_shards)
-        corpus.finished_shards = frozenset(done)
+            _refuse_other_index(store.name, self.index)
+        done = range(corpus.num_shards) if complete else store.finished(corpus.num_shards)
+        # What the first process sees counts for all: they must not share the work out differently.
+        corpus.finished_shards = trainer.strategy.broadcast(frozenset(done))
         trainer.strategy.barrier("store folder compared")  # before the first process writes into it
         if not trainer.is_global_zero:
             return
@@ -90,12 +97,9 @@ class CorpusEncoder(Callback):
         done_shards = len(corpus.finished_shards)
         log.info("%d documents in %d shards, %d done", corpus.summary.documents, corpus.num_shards, done_shards)
         if complete:
-            (self.store / PLAN).unlink(missing_ok=True)  # a kill right after the manifest leaves it
+            store.tidy()
             return
-        self.store.mkdir(parents=True, exist_ok=True)
-        write_json(self.store / PLAN, asdict(self._identity))
-        (self.store / "shards").mkdir(exist_ok=True)
-        self._writing.enter_context(writing(self.store, setting="encoder.store"))
+        store.begin(self._identity)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make sure that the loaded weights are those of the fingerprint."""
@@ -124,10 +128,9 @@ class CorpusEncoder(Callback):
         self._cut += num_cut
         if len(self._memory) < batch.shard_rows:
             return
-        assert self.store is not None
+        assert self._destination is not None
         places = range(batch.shard_rows)
-        write_shard(
-            self.store / "shards",
+        self._destination.write(
             shard_name(batch.shard),
             [self._documents[place] for place in places],
             torch.stack([self._memory[place] for place in places]),
@@ -167,13 +170,13 @@ class CorpusEncoder(Callback):
 
         Not ``on_predict_end``, which a process that has nothing left to encode does not reach.
         """
-        if stage != "predict" or self._identity is None or self.store is None:
+        if stage != "predict" or self._identity is None or self._destination is None:
             return
         trainer.strategy.barrier("shards written")
-        if trainer.is_global_zero and not (self.store / MANIFEST).is_file():
+        if trainer.is_global_zero and not self._destination.is_complete():
             corpus = trainer.datamodule  # type: ignore[attr-defined]
-            finish_store(self.store, self._identity, num_shards=corpus.num_shards, index=self.index)
-        self._writing.close()
+            finish_store(self._destination, self._identity, num_shards=corpus.num_shards, index=self.index)
+        self._destination.close()
         trainer.strategy.barrier("store finished")
 
     def _parts(self, trainer: Trainer, pl_module: LightningModule) -> tuple[CorpusDataModule, AdapterFolder]:
@@ -211,51 +214,26 @@ def identity_of(
     )
 
 
-def finished_shards(store: Path, num_shards: int) -> list[int]:
-    """Numbers of the shards whose two files are there; each file appears whole, the text last."""
-    return [n for n in range(num_shards) if (store / "shards" / f"{shard_name(n)}.parquet").is_file()]
-
-
-def finish_store(store: Path, identity: Identity, *, num_shards: int, index: IndexKind) -> None:
+def finish_store(store: Destination, identity: Identity, *, num_shards: int, index: IndexKind) -> None:
     """Check that all shards are there, build the index, and write the manifest.
 
     Raises:
         ClaraError: a shard is missing (the run was limited to some batches).
     """
-    done = finished_shards(store, num_shards)
+    done = store.finished(num_shards)
     if len(done) < num_shards:
         raise ClaraError(
-            f"encoder.store: {store}: {num_shards - len(done)} shards are missing: run clara predict again"
+            f"encoder.store: {store.name}: {num_shards - len(done)} shards are missing: run clara predict again"
         )
-    shards, cut = [], 0
-    for number in range(num_shards):
-        name = shard_name(number)
-        shards.append(describe(store / "shards", name))
-        cut += documents_cut_in(store / "shards", name)
-    manifest = Manifest(identity, tuple(shards), documents_cut=cut, index=index)
-    build_index(StoreFolder(store, manifest), index)
-    manifest.write(store)
-    (store / PLAN).unlink(missing_ok=True)
-    log.info("store %s: %d documents, %d of them longer than the limit and cut", store, manifest.rows, cut)
+    shards, cut = store.described(num_shards)
+    manifest = Manifest(identity, shards, documents_cut=cut, index=index)
+    if isinstance(store, FolderDestination):
+        build_index(StoreFolder(store.path, manifest), index)
+    store.finish(manifest)
+    log.info("store %s: %d documents, %d of them longer than the limit and cut", store.name, manifest.rows, cut)
 
 
-def _read_plan(store: Path) -> Identity | None:
-    """What a store folder is, finished or not; ``None`` where there is nothing."""
-    if (store / MANIFEST).is_file():
-        return Manifest.read(store, setting="encoder.store").identity
-    if not (store / PLAN).is_file():
-        if store.exists() and not store.is_dir():
-            raise ClaraError(f"encoder.store: {store} is a file: choose another folder")
-        if store.exists() and any(path.name != f".{PLAN}.tmp" for path in store.iterdir()):
-            raise ClaraError(f"encoder.store: {store} is not empty and no store: choose another folder")
-        return None
-    try:
-        return Identity(**json.loads((store / PLAN).read_text(encoding="utf-8")))
-    except (TypeError, json.JSONDecodeError) as error:
-        raise ClaraError(f"{store / PLAN}: not a valid plan: {error}") from error
-
-
-def _refuse_other(store: Path, found: Identity, wanted: Identity) -> None:
+def _refuse_other(store: str, found: Identity, wanted: Identity) -> None:
     for key, value in asdict(found).items():
         other = asdict(wanted)[key]
         if value != other:
@@ -265,7 +243,7 @@ def _refuse_other(store: Path, found: Identity, wanted: Identity) -> None:
             )
 
 
-def _refuse_other_index(store: Path, wanted: IndexKind) -> None:
-    found = Manifest.read(store, setting="encoder.store").index
+def _refuse_other_index(store: str, wanted: IndexKind) -> None:
+    found = manifest_at(store, setting="encoder.store").index
     if found != wanted:
         raise ClaraError(f"encoder.index is {wanted}, but {store} is finished with a {found} index: delete it first")

@@ -196,6 +196,15 @@ class StoreFolder:
         return torch.from_numpy(self.live_rows[first:last] - start)
 
 
+def files_of(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Every file that a manifest names: its path within the store, and its checksum."""
+    for shard in manifest.shards:
+        yield f"shards/{shard.name}.{MEMORY_SUFFIX}", shard.memory_sha256
+        yield f"shards/{shard.name}.{TEXT_SUFFIX}", shard.text_sha256
+    if manifest.deletions is not None:
+        yield f"deletions/{manifest.deletions.name}.npy", manifest.deletions.sha256
+
+
 def _opened_again(path: Path, manifest: Manifest, files: Files, source: str) -> StoreFolder:
     return StoreFolder(path, manifest, files=files, source=source)
 

@@ -16,12 +16,15 @@ def faults(path: str | Path, *, tell: Callable[[str], None] = lambda line: None)
     """Everything that is wrong with a store, each in a line that names the file: checksums, numbers of rows, ids.
 
     Args:
-        path: the store folder.
+        path: the store's folder or address. What is at an address is brought here shard by shard, and not kept.
         tell: told how far it is.
 
     Raises:
         ClaraError: the manifest cannot be read: then nothing else can be said.
     """
+    if is_address(path):
+        yield from _faults_at(Address.of(path, setting="STORE"), tell)
+        return
     folder = Path(path)
     manifest = Manifest.read(folder, setting="STORE")
     for number, shard in enumerate(manifest.shards, start=1):
@@ -49,8 +52,32 @@ def _row_faults(folder: Path) -> Iterator[str]:
     except ClaraError as error:  # named by a checksum too, where a file was changed
         yield str(error)
         return
-    if not rows == len(store) == ids.total():
-        yield f"{folder}: {len(store)} documents by the manifest, {rows} memories, {ids.total()} ids"
+    yield from _number_faults(str(folder), len(store), rows, ids)
+
+
+def _number_faults(store: str, documents: int, rows: int, ids: Counter[str]) -> Iterator[str]:
+    if not rows == documents == ids.total():
+        yield f"{store}: {documents} documents by the manifest, {rows} memories, {ids.total()} ids"
     for name, count in ids.items():
         if count > 1:
-            yield f"{folder}: the id {name!r} stands {count} times"
+            yield f"{store}: the id {name!r} stands {count} times"
+
+
+def _faults_at(address: Address, tell: Callable[[str], None]) -> Iterator[str]:
+    manifest = manifest_at(address.url, setting=address.setting)
+    names: list[str] = []
+    rows, are_all_read = 0, True
+    for number, shard in enumerate(manifest.shards, start=1):
+        try:
+            with _brought(address, replace(manifest, shards=(shard,), deletions=None)) as part:
+                rows += sum(len(block_NLD) for _, block_NLD in part.blocks())
+                names += part.ids
+        except ClaraError as error:
+            yield str(error)
+            are_all_read = False
+        tell(f"{number:,} of {len(manifest.shards):,} shards compared")
+    try:
+        with _brought(address, replace(manifest, shards=())) as part:
+            ...
+    except ClaraError as error:
+        yield str(error)
