@@ -62,7 +62,6 @@ class Mirror:
             _link(path, file)
         return path
 
-
     @classmethod
     def of(cls, address: Address, manifest: bytes) -> Mirror:
         """The mirror of a store as the content of a manifest says."""
@@ -127,6 +126,13 @@ def manifest_at(path: str | Path, *, setting: str) -> Manifest:
     return Manifest.parse(manifest_bytes(address), path=f"{address.url}/{MANIFEST}")
 
 
+def bytes_at(path: str | Path, *, setting: str) -> int:
+    """Bytes of all files of a store in a folder or at an address."""
+    if not is_address(path):
+        return sum(file.stat().st_size for file in Path(path).rglob("*") if file.is_file())
+    return Address.of(path, setting=setting).num_bytes()
+
+
 def manifest_bytes(address: Address) -> bytes:
     """The manifest as it is at this moment.
 
@@ -135,9 +141,7 @@ def manifest_bytes(address: Address) -> bytes:
     """
     content = address.read(MANIFEST)
     if content is None:
-        unfinished = (
-            "its encoding is not finished: run clara predict again" if address.names() else "nothing is there"
-        )
+        unfinished = "its encoding is not finished: run clara predict again" if address.names() else "nothing is there"
         raise ClaraError(f"{address.setting}: {address.url} is no store ({unfinished})")
     return content
 

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from clara_lightning.backbone.loading import cache_folder
+from clara_lightning.corpus.address import Address, is_address
 from clara_lightning.corpus.manifest import Manifest, file_sha256
+from clara_lightning.corpus.mirror import Mirror, manifest_at
 from clara_lightning.corpus.shards import MEMORY_SUFFIX, TEXT_SUFFIX
-from clara_lightning.corpus.store_folder import StoreFolder
+from clara_lightning.corpus.store_folder import StoreFolder, files_of
+from clara_lightning.data.writers import writable
 from clara_lightning.errors import ClaraError
 
 
@@ -64,20 +71,53 @@ def _number_faults(store: str, documents: int, rows: int, ids: Counter[str]) -> 
 
 
 def _faults_at(address: Address, tell: Callable[[str], None]) -> Iterator[str]:
+    """:func:`faults` of an address: one shard at a time is on this machine."""
     manifest = manifest_at(address.url, setting=address.setting)
-    names: list[str] = []
-    rows, are_all_read = 0, True
+    ids: list[str] = []
+    is_whole = True
     for number, shard in enumerate(manifest.shards, start=1):
+        found = _part_faults(address, replace(manifest, shards=(shard,), deletions=None), ids)
+        is_whole = is_whole and not found
+        yield from found
+        tell(f"{number:,} of {len(manifest.shards):,} shards compared")
+    with _mirror(address) as mirror:
         try:
-            with _brought(address, replace(manifest, shards=(shard,), deletions=None)) as part:
-                rows += sum(len(block_NLD) for _, block_NLD in part.blocks())
-                names += part.ids
+            live_rows = StoreFolder(mirror.view, manifest, files=mirror, source=address.url).live_rows
         except ClaraError as error:
             yield str(error)
-            are_all_read = False
-        tell(f"{number:,} of {len(manifest.shards):,} shards compared")
-    try:
-        with _brought(address, replace(manifest, shards=())) as part:
-            ...
-    except ClaraError as error:
-        yield str(error)
+            return
+    if is_whole:  # else ids are missing
+        live = ids if live_rows is None else [ids[row] for row in live_rows]
+        yield from _number_faults(address.url, manifest.rows, len(live), Counter(live))
+
+
+def _part_faults(address: Address, manifest: Manifest, ids: list[str]) -> list[str]:
+    """Bring some shards here, and read every row; their ids are put behind ``ids``."""
+    with _mirror(address) as mirror:
+        found = []
+        for name, sha256 in files_of(manifest):
+            try:
+                mirror(name, sha256)
+            except ClaraError as error:
+                found.append(str(error))
+        if found:
+            return found
+        part = StoreFolder(mirror.view, manifest, files=mirror, source=address.url)
+        try:
+            for _ in part.blocks():
+                pass
+            ids += part.ids
+        except ClaraError as error:
+            return [str(error)]
+        return []
+
+
+@contextmanager
+def _mirror(address: Address) -> Iterator[Mirror]:
+    """A mirror whose files are gone afterwards."""
+    root = cache_folder()
+    with writable(root):
+        root.mkdir(parents=True, exist_ok=True)
+        scratch = TemporaryDirectory(prefix="verify-", dir=root)
+    with scratch as folder:
+        yield Mirror(address, Path(folder) / "files", Path(folder) / "store")
