@@ -1,4 +1,4 @@
-"""``clara store info | verify | append | delete | compact | index | export | pull``: what is done with a finished store.
+"""``clara store info | verify | append | delete | compact | index | export | pull``: about stores that are finished.
 
 This module imports nothing heavy, so that help answers at once.
 """

@@ -167,7 +167,7 @@ class Address:
         pauses = iter(PAUSES)
         while True:
             try:
-                # Each time anew: fsspec keeps one for each process and thread, and they must not go from one to another.
+                # Asked for each time: fsspec keeps one for each process and thread, which others must not use.
                 system, root = fsspec.core.url_to_fs(self.url)
                 return action(system, f"{root}/{name}" if name else root)
             except FileNotFoundError:

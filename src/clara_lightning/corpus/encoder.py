@@ -11,6 +11,7 @@ import logging
 import time
 from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +22,8 @@ from torch import Tensor
 from clara_lightning.backbone.folder import AdapterFolder, fingerprint
 from clara_lightning.backbone.loading import BackboneConfig, load_tokenizer, resolve_dtype
 from clara_lightning.corpus.address import Address, is_address
-from clara_lightning.corpus.destination import Destination, FolderDestination, destination_of
+from clara_lightning.corpus.address_destination import AddressDestination
+from clara_lightning.corpus.destination import Destination, FolderDestination
 from clara_lightning.corpus.index import IndexKind, build_index
 from clara_lightning.corpus.manifest import Identity, Manifest
 from clara_lightning.corpus.memory_dtypes import MemoryDtype, bytes_per_row
@@ -79,7 +81,7 @@ class CorpusEncoder(Callback):
             tokenizer = load_tokenizer(pl_module.backbone_config)  # type: ignore[arg-type]
             corpus.take_tokenizer(tokenizer, document_tokens=pl_module.memory_config.document_tokens)  # type: ignore
         self._identity = identity_of(folder, pl_module.backbone_config, corpus, dtype=self.dtype)  # type: ignore[arg-type]
-        store = self._destination = destination_of(self.store, rank=trainer.global_rank)
+        store = self._destination = _destination(self.store, rank=trainer.global_rank)
         found = store.begun()
         if found is not None:
             _refuse_other(store.name, found, self._identity)
@@ -231,6 +233,10 @@ def finish_store(store: Destination, identity: Identity, *, num_shards: int, ind
         build_index(StoreFolder(store.path, manifest), index)
     store.finish(manifest)
     log.info("store %s: %d documents, %d of them longer than the limit and cut", store.name, manifest.rows, cut)
+
+
+def _destination(store: str, *, rank: int) -> Destination:
+    return AddressDestination(store, rank=rank) if is_address(store) else FolderDestination(Path(store))
 
 
 def _refuse_other(store: str, found: Identity, wanted: Identity) -> None:
