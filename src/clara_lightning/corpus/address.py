@@ -76,8 +76,10 @@ class Address:
         """The folder at an address.
 
         Raises:
-            ClaraError: there is no such protocol, or the package that speaks it is not installed.
+            ClaraError: it is none, there is no such protocol, or the package that speaks it is not installed.
         """
+        if not is_address(url):
+            raise ClaraError(f"{setting}: {url} is no address, such as s3://bucket/store")
         protocol = url.partition("://")[0]
         try:
             fsspec.get_filesystem_class(protocol)

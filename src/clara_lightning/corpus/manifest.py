@@ -18,6 +18,8 @@ from clara_lightning.errors import ClaraError
 
 VERSION = 2
 MANIFEST = "manifest.json"
+PULLING = "pulling.json"
+"""In a folder that ``clara store pull`` has not finished."""
 _READABLE = (1, VERSION)
 _SAME = ("backbone", "compressor", "memory_tokens", "hidden_size", "dtype", "compute_dtype")
 
@@ -120,10 +122,7 @@ class Manifest:
         """
         path = folder / MANIFEST
         if not path.is_file():
-            unfinished = (
-                "its encoding is not finished: run clara predict again" if folder.is_dir() else "no such folder"
-            )
-            raise ClaraError(f"{setting}: {folder} is no store ({unfinished})")
+            raise ClaraError(f"{setting}: {folder} is no store ({_lack(folder)})")
         return cls.parse(path.read_bytes(), path=path)
 
     @classmethod
@@ -153,6 +152,13 @@ class Manifest:
             raise
         except (KeyError, TypeError, ValueError) as error:
             raise ClaraError(f"{path}: not a valid manifest: {error}") from error
+
+
+def _lack(folder: Path) -> str:
+    """Why there is no manifest."""
+    if (folder / PULLING).is_file():
+        return "it is not all here: run clara store pull again"
+    return "its encoding is not finished: run clara predict again" if folder.is_dir() else "no such folder"
 
 
 def _check_sum(path: str | Path, values: Mapping[str, Any]) -> None:

@@ -8,13 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from clara_lightning.corpus.address import Address
-from clara_lightning.corpus.manifest import MANIFEST, Manifest, file_sha256, write_json
+from clara_lightning.corpus.manifest import MANIFEST, PULLING, Manifest, file_sha256, write_json
 from clara_lightning.corpus.mirror import fetch, manifest_bytes
 from clara_lightning.corpus.store_folder import files_of
 from clara_lightning.data.writers import replacing, writable
 from clara_lightning.errors import ClaraError
 
-UNFINISHED = "pulling.json"
 AT_ONCE = 8
 """So many files come at the same time."""
 
@@ -42,7 +41,7 @@ def pull(url: str, folder: str | Path, *, tell: Callable[[str], None] = lambda l
     with writable(target):
         for place in ("shards", "deletions") if manifest.deletions else ("shards",):
             (target / place).mkdir(parents=True, exist_ok=True)
-        write_json(target / UNFINISHED, {"address": address.url})
+        write_json(target / PULLING, {"address": address.url})
 
     def bring(named: tuple[str, str]) -> None:
         name, sha256 = named
@@ -58,13 +57,13 @@ def pull(url: str, folder: str | Path, *, tell: Callable[[str], None] = lambda l
             tell(f"{number:,} of {len(files):,} files are here")
     with replacing(target / MANIFEST) as file, writable(target / MANIFEST):
         file.write(content)
-    (target / UNFINISHED).unlink()
+    (target / PULLING).unlink()
     return manifest
 
 
 def _is_begun(folder: Path, url: str) -> bool:
     """Whether a folder is one that was being pulled from there; else it must be empty, or not there."""
-    mark = folder / UNFINISHED
+    mark = folder / PULLING
     if mark.is_file() and json.loads(mark.read_bytes())["address"] == url:
         return True
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
