@@ -258,6 +258,28 @@ def test_two_processes_write_the_same_files_as_one(
     assert bytes_of(tmp_path / "there") == bytes_of(store)
 
 
+@pytest.mark.slow
+def test_killed_for_good_at_any_moment_the_next_run_ends_in_the_same_files(
+    commands: Any,
+    start_clara: Any,
+    finish: Any,
+    kill_when: Any,
+    compressor: Path,
+    store: Path,
+    cache: Path,
+    tmp_path: Path,
+    bytes_of: Any,
+) -> None:
+    there = tmp_path / "there"
+    words = commands.predict(f"file://{there}", compressor)
+    for number in (0, 2, 5):
+        kill_when(start_clara(*words), (there / f"shards/{number:08d}.safetensors").is_file)
+        assert not (there / "manifest.json").exists()
+
+    assert finish(start_clara(*words)).code == 0
+    assert bytes_of(there) == bytes_of(store)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -278,3 +278,18 @@ def test_verify_finds_ids_that_stand_twice_and_deletions_that_are_wrong(
     assert list(faults(url)) == [f"{url}: the id 'd{n}' stands 2 times" for n in range(4, 8)]
     change_at(url, "deletions/00000001.npy", b"")
     assert [fault.partition(": its")[0] for fault in faults(url)] == [f"STORE: {url}/deletions/00000001.npy"]
+
+
+def test_search_and_training_take_an_address(
+    clara: Any, commands: Any, compressor: Path, joint: Path, store: Path, url: str, put_store: Any, tmp_path: Path
+) -> None:
+    put_store(store, url)
+    found = [
+        clara("search", "--store", place, "--adapters", joint, "--dtype", "float32", "--json", "Which port ships gold?")
+        for place in (url, store)
+    ]
+
+    assert found[0].code == 0, found[0].err
+    assert found[0].out == found[1].out
+    trained = clara(*commands.fit_joint(tmp_path / "run", compressor, "--model.store", url))
+    assert trained.code == 0, trained.err
