@@ -27,6 +27,7 @@ from clara_lightning.backbone.folder import (
 )
 from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
 from clara_lightning.backbone.memory import MemoryConfig
+from clara_lightning.corpus.destination import FolderDestination
 from clara_lightning.corpus.encoder import finish_store
 from clara_lightning.corpus.manifest import Identity
 from clara_lightning.corpus.shards import shard_name, write_shard
@@ -161,5 +162,5 @@ def write_store(path: Path, backbone: ClaraBackbone, documents: Sequence[Documen
         rows_per_shard=len(documents),
         documents_sha256="",
     )
-    finish_store(path, identity, num_shards=1)
+    finish_store(FolderDestination(path), identity, num_shards=1)
     return LatentStore.open(path)

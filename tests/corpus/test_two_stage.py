@@ -1,4 +1,4 @@
-"""A search in two stages finds what the exact scan finds, keeps up with a store that changes, and says what is wrong."""
+"""A search in two stages finds what the exact scan finds, and keeps up with a store that changes."""
 
 from __future__ import annotations
 

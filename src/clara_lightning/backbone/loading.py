@@ -200,7 +200,10 @@ def package_path(name: str, *, setting: str = NAME_SETTING) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where converted weights are kept: ``$CLARA_CACHE``, by default ``~/.cache/clara_lightning``."""
+    """Where converted weights and files of stores at addresses are kept.
+
+    ``$CLARA_CACHE``, by default ``~/.cache/clara_lightning``.
+    """
     return Path(os.environ.get("CLARA_CACHE", "~/.cache/clara_lightning")).expanduser()
 
 

@@ -1,4 +1,4 @@
-"""``clara store info | verify | append | delete | compact | index | export``: what is done with a finished store.
+"""``clara store info | verify | append | delete | compact | index | export | pull``: about stores that are finished.
 
 This module imports nothing heavy, so that help answers at once.
 """
@@ -19,7 +19,7 @@ from clara_lightning.errors import ClaraError
 
 
 def _store(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("store", metavar="STORE", help="store made by clara predict")
+    parser.add_argument("store", metavar="STORE", help="store made by clara predict: its folder or address")
 
 
 def _info_options(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +49,23 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", help=".jsonl: the documents; .parquet: the documents with their memory")
 
 
+def _pull_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("store", metavar="ADDRESS", help="of a store, as s3://bucket/store")
+    parser.add_argument("folder", metavar="FOLDER", help="where the store will be")
+
+
+def _folder(args: argparse.Namespace, verb: str) -> Path:
+    """The store's folder, of a verb that changes it."""
+    from clara_lightning.corpus.address import is_address
+
+    if is_address(args.store):
+        raise ClaraError(
+            f"store {verb}: {args.store} is an address, and only a folder can be changed: "
+            f"clara store pull {args.store} FOLDER"
+        )
+    return Path(args.store)
+
+
 def _tell(line: str) -> None:
     print(line, file=sys.stderr)
 
@@ -56,9 +73,9 @@ def _tell(line: str) -> None:
 def info(args: argparse.Namespace) -> None:
     """Say what a store holds, from its manifest."""
     from clara_lightning.corpus.memory_dtypes import bytes_per_row
+    from clara_lightning.corpus.mirror import bytes_at, manifest_at
 
-    folder = Path(args.store)
-    manifest = Manifest.read(folder, setting="STORE")
+    manifest = manifest_at(args.store, setting="STORE")
     identity = manifest.identity
     size = bytes_per_row(identity.dtype, identity.memory_tokens, identity.hidden_size)  # type: ignore[arg-type]
     rows: dict[str, Any] = {
@@ -71,7 +88,7 @@ def info(args: argparse.Namespace) -> None:
         "hidden size": identity.hidden_size,
         "memory kept as": identity.dtype,
         "bytes of memory a document": size,
-        "bytes": sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+        "bytes": bytes_at(args.store, setting="STORE"),
         "shards": len(manifest.shards),
         "index": manifest.index,
         "backbone": identity.backbone,
@@ -107,7 +124,7 @@ def append(args: argparse.Namespace) -> None:
     """Encode more documents and add them; those that are there are not encoded again."""
     from clara_lightning.corpus.maintenance import STAGING, adopt, require_new, was_adopted
 
-    folder = Path(args.store)
+    folder = _folder(args, "append")
     staging = folder / STAGING
     identity = Manifest.read(folder, setting="STORE").identity
     if not was_adopted(folder, staging):  # as after a kill at the very end
@@ -150,10 +167,11 @@ def delete(args: argparse.Namespace) -> None:
     """Delete documents by id. Their space is given back by clara store compact."""
     from clara_lightning.corpus.maintenance import delete as delete_documents
 
+    folder = _folder(args, "delete")
     ids = [*args.id, *_lines(args.ids)] if args.ids else args.id
     if not ids:
         raise ClaraError("store delete: --id or --ids is required: the documents to delete")
-    print(f"{args.store}: {delete_documents(args.store, ids):,} documents left")
+    print(f"{args.store}: {delete_documents(folder, ids):,} documents left")
 
 
 def _lines(name: str) -> Iterator[str]:
@@ -168,7 +186,7 @@ def compact(args: argparse.Namespace) -> None:
     """Write the documents that are there into new shards, and give the space of deleted ones back."""
     from clara_lightning.corpus.maintenance import compact as compact_store
 
-    manifest = compact_store(args.store, tell=_tell)
+    manifest = compact_store(_folder(args, "compact"), tell=_tell)
     print(f"{args.store}: {manifest.rows:,} documents in {len(manifest.shards):,} shards")
 
 
@@ -177,6 +195,14 @@ def export(args: argparse.Namespace) -> None:
     from clara_lightning.corpus.export import export as export_store
 
     print(f"{args.out}: {export_store(args.store, args.out):,} documents")
+
+
+def pull(args: argparse.Namespace) -> None:
+    """Copy a store at an address into a folder, where it can be changed. After an interruption it goes on."""
+    from clara_lightning.corpus.pull import pull as pull_store
+
+    manifest = pull_store(args.store, args.folder, tell=_tell)
+    print(f"{args.folder}: {manifest.rows:,} documents in {len(manifest.shards):,} shards")
 
 
 def _index_options(parser: argparse.ArgumentParser) -> None:
@@ -190,7 +216,7 @@ def index(args: argparse.Namespace) -> None:
     from clara_lightning.corpus.lock import writing
     from clara_lightning.corpus.store import LatentStore
 
-    opened = LatentStore.open(args.store, setting="STORE")
+    opened = LatentStore.open(_folder(args, "index"), setting="STORE")
     with writing(opened.path, setting="STORE"):
         made = build_lexical_index(opened)
     size = sum(path.stat().st_size for path in folder_of(opened).iterdir())
@@ -214,6 +240,7 @@ VERBS_OF_STORE: Iterable[Verb] = (
     _verb("compact", "give the space of deleted documents back", _store, compact),
     _verb("index", "index its words for --hybrid", _index_options, index),
     _verb("export", "write documents and memory as a file", _export_options, export),
+    _verb("pull", "copy a store at an address into a folder", _pull_options, pull),
 )
 
 

@@ -7,10 +7,8 @@ kill, the folder ends in the same bytes as after an undisturbed run.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -23,19 +21,20 @@ from torch import Tensor
 from clara_lightning.backbone.backbone import ClaraBackbone, Compressed
 from clara_lightning.backbone.folder import AdapterFolder, fingerprint
 from clara_lightning.backbone.loading import BackboneConfig, load_tokenizer, resolve_dtype
+from clara_lightning.corpus.address import Address, is_address
+from clara_lightning.corpus.address_destination import AddressDestination
+from clara_lightning.corpus.destination import Destination, FolderDestination
 from clara_lightning.corpus.index_builder import IndexOptions
 from clara_lightning.corpus.index_entry import IndexKind
-from clara_lightning.corpus.lock import writing
 from clara_lightning.corpus.maintenance import index as build_index
-from clara_lightning.corpus.manifest import MANIFEST, Identity, Manifest, write_json
+from clara_lightning.corpus.manifest import Identity, Manifest
 from clara_lightning.corpus.memory_dtypes import MemoryDtype, bytes_per_row
-from clara_lightning.corpus.shards import describe, documents_cut_in, shard_name, write_shard
+from clara_lightning.corpus.shards import shard_name
 from clara_lightning.data.corpus import CorpusBatch, CorpusDataModule
 from clara_lightning.data.records import Document
 from clara_lightning.errors import ClaraError
 from clara_lightning.objectives.scores import ScoreName
 
-PLAN = "encoding.json"
 SECONDS_BETWEEN_LINES = 30.0
 """So often an encoding says how far it is."""
 
@@ -46,20 +45,27 @@ class CorpusEncoder(Callback):
     """Writes the store that ``clara predict`` makes; does nothing in other verbs.
 
     Args:
-        store: folder of the store; required for ``clara predict``.
+        store: folder of the store, or an address of fsspec (``s3://bucket/store``); required for ``clara predict``.
         index: of a search in two stages, for millions of documents: ``flat``, ``hnsw`` or ``ivf-pq``, as
-            ``clara store index`` builds it. Without it every document is scored, which is exact.
+            ``clara store index`` builds it in a folder. Without it every document is scored, which is exact.
         dtype: how memory is kept: in two bytes a value, or in one (``int8``, ``float8``) with a scale for each memory
             token.
+
+    Raises:
+        ClaraError: an address that nothing installed can speak to, or with a flat index.
     """
 
     def __init__(
         self, store: str | None = None, *, index: IndexKind | None = None, dtype: MemoryDtype = "bfloat16"
     ) -> None:
-        self.store = Path(store) if store else None
+        if is_address(store):
+            Address.of(store, setting="encoder.store")  # a missing package is found before a document is read
+            if index is not None:
+                raise ClaraError(f"encoder.index: {store} is an address, and an index needs a folder: leave it out")
+        self.store = store or None
         self.index: IndexKind | None = index
         self.dtype: MemoryDtype = dtype
-        self._writing = ExitStack()
+        self._destination: Destination | None = None
         self._identity: Identity | None = None
         self._documents: dict[int, Document] = {}
         self._memory: dict[int, Tensor] = {}
@@ -79,12 +85,14 @@ class CorpusEncoder(Callback):
             tokenizer = load_tokenizer(pl_module.backbone_config)  # type: ignore[arg-type]
             corpus.take_tokenizer(tokenizer, document_tokens=pl_module.memory_config.document_tokens)  # type: ignore
         self._identity = identity_of(folder, pl_module.backbone_config, corpus, dtype=self.dtype)  # type: ignore[arg-type]
-        found = _read_plan(self.store)
+        store = self._destination = _destination(self.store, rank=trainer.global_rank)
+        found = store.begun()
         if found is not None:
-            _refuse_other(self.store, found, self._identity)
-        complete = (self.store / MANIFEST).is_file()
-        done = range(corpus.num_shards) if complete else finished_shards(self.store, corpus.num_shards)
-        corpus.finished_shards = frozenset(done)
+            _refuse_other(store.name, found, self._identity)
+        complete = store.is_complete()
+        done = range(corpus.num_shards) if complete else store.finished(corpus.num_shards)
+        # What the first process sees counts for all: they must not share the work out differently.
+        corpus.finished_shards = trainer.strategy.broadcast(frozenset(done))
         trainer.strategy.barrier("store folder compared")  # before the first process writes into it
         if not trainer.is_global_zero:
             return
@@ -93,12 +101,9 @@ class CorpusEncoder(Callback):
         done_shards = len(corpus.finished_shards)
         log.info("%d documents in %d shards, %d done", corpus.summary.documents, corpus.num_shards, done_shards)
         if complete:
-            (self.store / PLAN).unlink(missing_ok=True)  # a kill right after the manifest leaves it
+            store.tidy()
             return
-        self.store.mkdir(parents=True, exist_ok=True)
-        write_json(self.store / PLAN, asdict(self._identity))
-        (self.store / "shards").mkdir(exist_ok=True)
-        self._writing.enter_context(writing(self.store, setting="encoder.store"))
+        store.begin(self._identity)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make sure that the loaded weights are those of the fingerprint, and that little is padded."""
@@ -134,10 +139,9 @@ class CorpusEncoder(Callback):
         self._padding += outputs.num_padding
         if len(self._memory) < batch.shard_rows:
             return
-        assert self.store is not None
+        assert self._destination is not None
         places = range(batch.shard_rows)
-        write_shard(
-            self.store / "shards",
+        self._destination.write(
             shard_name(batch.shard),
             [self._documents[place] for place in places],
             torch.stack([self._memory[place] for place in places]),
@@ -178,14 +182,14 @@ class CorpusEncoder(Callback):
 
         Not ``on_predict_end``, which a process that has nothing left to encode does not reach.
         """
-        if stage != "predict" or self._identity is None or self.store is None:
+        if stage != "predict" or self._identity is None or self._destination is None:
             return
         trainer.strategy.barrier("shards written")
         self._tell_padding(trainer)
-        if trainer.is_global_zero and not (self.store / MANIFEST).is_file():
+        if trainer.is_global_zero and not self._destination.is_complete():
             corpus = trainer.datamodule  # type: ignore[attr-defined]
-            finish_store(self.store, self._identity, num_shards=corpus.num_shards)
-        self._writing.close()
+            finish_store(self._destination, self._identity, num_shards=corpus.num_shards)
+        self._destination.close()
         if trainer.is_global_zero and self.index is not None:
             folder: AdapterFolder = pl_module.parent  # type: ignore[assignment]
             self._build_index(self.index, folder.retrieval.score)
@@ -194,7 +198,7 @@ class CorpusEncoder(Callback):
     def _build_index(self, kind: IndexKind, score: ScoreName) -> None:
         """The store is finished before, so that a build that fails costs no encoding."""
         assert self.store is not None
-        found = Manifest.read(self.store, setting="encoder.store").index
+        found = Manifest.read(Path(self.store), setting="encoder.store").index
         if found is None or (found.kind, found.score) != (kind, score):
             build_index(self.store, IndexOptions(score, kind))
 
@@ -242,54 +246,32 @@ def identity_of(
     )
 
 
-def finished_shards(store: Path, num_shards: int) -> list[int]:
-    """Numbers of the shards whose two files are there; each file appears whole, the text last."""
-    return [n for n in range(num_shards) if (store / "shards" / f"{shard_name(n)}.parquet").is_file()]
-
-
-def finish_store(store: Path, identity: Identity, *, num_shards: int) -> None:
+def finish_store(store: Destination, identity: Identity, *, num_shards: int) -> None:
     """Check that all shards are there, and write the manifest.
 
     Raises:
         ClaraError: a shard is missing (the run was limited to some batches).
     """
-    done = finished_shards(store, num_shards)
+    done = store.finished(num_shards)
     if len(done) < num_shards:
         raise ClaraError(
-            f"encoder.store: {store}: {num_shards - len(done)} shards are missing: run clara predict again"
+            f"encoder.store: {store.name}: {num_shards - len(done)} shards are missing: run clara predict again"
         )
-    shards, cut = [], 0
-    for number in range(num_shards):
-        name = shard_name(number)
-        shards.append(describe(store / "shards", name))
-        cut += documents_cut_in(store / "shards", name)
-    manifest = Manifest(identity, tuple(shards), documents_cut=cut)
-    manifest.write(store)
-    (store / PLAN).unlink(missing_ok=True)
-    log.info("store %s: %d documents, %d of them longer than the limit and cut", store, manifest.rows, cut)
+    shards, cut = store.described(num_shards)
+    manifest = Manifest(identity, shards, documents_cut=cut)
+    store.finish(manifest)
+    log.info("store %s: %d documents, %d of them longer than the limit and cut", store.name, manifest.rows, cut)
 
 
 def _padding_in_words(tokens: int, padding: int) -> str:
     return f"padding {100 * padding / (tokens + padding):.1f} % of tokens"
 
 
-def _read_plan(store: Path) -> Identity | None:
-    """What a store folder is, finished or not; ``None`` where there is nothing."""
-    if (store / MANIFEST).is_file():
-        return Manifest.read(store, setting="encoder.store").identity
-    if not (store / PLAN).is_file():
-        if store.exists() and not store.is_dir():
-            raise ClaraError(f"encoder.store: {store} is a file: choose another folder")
-        if store.exists() and any(path.name != f".{PLAN}.tmp" for path in store.iterdir()):
-            raise ClaraError(f"encoder.store: {store} is not empty and no store: choose another folder")
-        return None
-    try:
-        return Identity(**json.loads((store / PLAN).read_text(encoding="utf-8")))
-    except (TypeError, json.JSONDecodeError) as error:
-        raise ClaraError(f"{store / PLAN}: not a valid plan: {error}") from error
+def _destination(store: str, *, rank: int) -> Destination:
+    return AddressDestination(store, rank=rank) if is_address(store) else FolderDestination(Path(store))
 
 
-def _refuse_other(store: Path, found: Identity, wanted: Identity) -> None:
+def _refuse_other(store: str, found: Identity, wanted: Identity) -> None:
     # Documents come last: cut otherwise they are others, and what was set otherwise is to be named.
     for key in sorted(asdict(found), key=lambda key: key == "documents_sha256"):
         value, other = getattr(found, key), getattr(wanted, key)

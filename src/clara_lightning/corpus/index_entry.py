@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from clara_lightning.corpus.checksums import edges_sha256, file_sha256
+from clara_lightning.corpus.files import Files
 from clara_lightning.errors import ClaraError
 from clara_lightning.objectives.scores import ScoreName
 
@@ -104,6 +105,8 @@ class IndexEntry:
             return None
         files = {name: File(**described) for name, described in values["files"].items()}
         entry = cls(**values | {"files": files, "search": SearchSettings(**values["search"])})
+        if not files:
+            raise ValueError("index: files: there is none")
         for name in (entry.folder, *entry.files):
             if Path(name).name != name or name in ("", ".", ".."):
                 raise ValueError(f"index: {name!r} is not a plain file name")
@@ -112,26 +115,29 @@ class IndexEntry:
                 raise ValueError(f"index: {what}: {value!r} is none of {', '.join(get_args(choices))}")
         return entry
 
-    def check(self, store: Path) -> None:
-        """Compare the files' sizes and edges, which is quick at any size.
+    def places(self) -> list[tuple[str, File]]:
+        """Each file's path within the store, and what it was when it was written."""
+        return [(f"{FOLDER}/{self.folder}/{name}", file) for name, file in self.files.items()]
+
+    def open(self, files: Files, *, store: str) -> Path:
+        """The folder with the files, whose sizes and edges are compared, which is quick at any size.
+
+        Args:
+            files: where they are on this machine.
+            store: what to build the index of again, where one is missing or was changed.
 
         Raises:
-            ClaraError: a file is missing or was changed.
+            ClaraError: one is.
         """
-        for path, wanted in self._paths(store):
+        for name, wanted in self.places():
+            path = files(name, wanted.sha256)
             if not path.is_file():
                 raise ClaraError(f"{path} is missing: {rebuild_hint(store)}")
             if path.stat().st_size != wanted.bytes or edges_sha256(path) != wanted.edges_sha256:
                 raise ClaraError(f"{path}: not what was written: the file was changed: {rebuild_hint(store)}")
-
-    def checksums(self, store: Path) -> dict[Path, str]:
-        """Each file's path, and the sha256 that it had when it was written."""
-        return {path: wanted.sha256 for path, wanted in self._paths(store)}
-
-    def _paths(self, store: Path) -> list[tuple[Path, File]]:
-        return [(store / FOLDER / self.folder / name, file) for name, file in self.files.items()]
+        return path.parent
 
 
-def rebuild_hint(store: Path) -> str:
+def rebuild_hint(store: str) -> str:
     """How a user gets an index again."""
     return f"build it again with clara store index {store} --rebuild"

@@ -144,7 +144,7 @@ def require_lexical_index(store: LatentStore, *, setting: str = "--store") -> No
     """
     path = folder_of(store) / BELONGS
     if not path.is_file():
-        raise ClaraError(f"{setting}: {store.path} has no BM25 index: {_build(store)}")
+        raise ClaraError(f"{setting}: {store.source} has no BM25 index: {_build(store)}")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -240,4 +240,4 @@ def _belongs(store: LatentStore) -> dict[str, Any]:
 
 
 def _build(store: LatentStore) -> str:
-    return f"build it with clara store index {store.path}"
+    return f"build it with clara store index {store.source}"

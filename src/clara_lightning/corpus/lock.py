@@ -9,6 +9,7 @@ import errno
 import fcntl
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from clara_lightning.errors import ClaraError
 
 log = logging.getLogger(__name__)
 
-_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.EBADF)
+_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EBADF)
 
 
 @contextmanager
@@ -61,6 +62,40 @@ class ReadLock:
 
     def __del__(self) -> None:
         self.close()
+
+
+@contextmanager
+def in_turn(file: Path) -> Iterator[Path]:
+    """Scope in which no other process or thread writes a file, after waiting for its turn.
+
+    Yields:
+        The file to write, which is there and may be renamed or removed: that one, or one of a name that nobody else
+        has, where the file system has no locks.
+    """
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            is_alone = True
+        except OSError as error:
+            if error.errno not in _WITHOUT_LOCKS:
+                os.close(descriptor)
+                raise
+            is_alone = False
+        if not is_alone or _is_at(file, descriptor):
+            break
+        os.close(descriptor)  # the one before renamed or removed it
+    try:
+        yield file if is_alone else file.with_name(f"{file.name}.{os.getpid()}.{threading.get_ident()}")
+    finally:
+        os.close(descriptor)
+
+
+def _is_at(file: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(file.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def nobody_reads(folder: Path) -> bool:

@@ -19,6 +19,8 @@ from clara_lightning.errors import ClaraError
 
 VERSION = 2
 MANIFEST = "manifest.json"
+PULLING = "pulling.json"
+"""In a folder that ``clara store pull`` has not finished."""
 _READABLE = (1, VERSION)
 CUTTING = ("chunk_tokens", "chunk_overlap")
 _SAME = ("backbone", "compressor", "memory_tokens", "hidden_size", "dtype", "compute_dtype")
@@ -135,12 +137,18 @@ class Manifest:
         """
         path = folder / MANIFEST
         if not path.is_file():
-            unfinished = (
-                "its encoding is not finished: run clara predict again" if folder.is_dir() else "no such folder"
-            )
-            raise ClaraError(f"{setting}: {folder} is no store ({unfinished})")
+            raise ClaraError(f"{setting}: {folder} is no store ({_lack(folder)})")
+        return cls.parse(path.read_bytes(), path=path)
+
+    @classmethod
+    def parse(cls, content: bytes, *, path: str | Path) -> Manifest:
+        """Check the content of a ``manifest.json`` that lies at ``path``.
+
+        Raises:
+            ClaraError: it is none, or not of this version.
+        """
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = json.loads(content)
             if values["version"] not in _READABLE:
                 raise ClaraError(f"{path}: version: {values['version']} is not supported, this version reads {VERSION}")
             _check_sum(path, values)
@@ -161,7 +169,14 @@ class Manifest:
             raise ClaraError(f"{path}: not a valid manifest: {error}") from error
 
 
-def _check_sum(path: Path, values: Mapping[str, Any]) -> None:
+def _lack(folder: Path) -> str:
+    """Why there is no manifest."""
+    if (folder / PULLING).is_file():
+        return "it is not all here: run clara store pull again"
+    return "its encoding is not finished: run clara predict again" if folder.is_dir() else "no such folder"
+
+
+def _check_sum(path: str | Path, values: Mapping[str, Any]) -> None:
     """A manifest of which a byte was changed is none, even where it can be read."""
     if values["version"] == 1:  # had no checksum
         return
@@ -174,7 +189,7 @@ def checksum_of(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _check_names(path: Path, names: list[str]) -> None:
+def _check_names(path: str | Path, names: list[str]) -> None:
     """No name leads out of the folder."""
     for name in names:
         if Path(name).name != name or name in ("", ".", ".."):

@@ -36,7 +36,7 @@ def _has_index(part: StoreFolder, score: ScoreName) -> bool:
         log.warning(
             "%s: its index is for the score %s, and %s is wanted: every document is scored (clara store index %s "
             "--score %s builds one)",
-            *(part.path, entry.score, score, part.path, score),
+            *(part.source, entry.score, score, part.source, score),
         )
     return entry is not None and entry.score == score
 

@@ -13,6 +13,7 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from clara_lightning.corpus.checksums import file_sha256
+from clara_lightning.corpus.files import Files
 from clara_lightning.corpus.manifest import Shard
 from clara_lightning.corpus.memory_dtypes import MemoryDtype, dtype_of, pack, unpack
 from clara_lightning.data.records import Document
@@ -157,7 +159,7 @@ class ShardReader:
     """Rows of one shard; the memory file is mapped, and only the rows asked for are read.
 
     Args:
-        folder: the store's ``shards`` folder.
+        files: of the store.
         shard: the shard.
         memory_shape: ``(L, D)``.
         dtype: how memory is kept.
@@ -166,10 +168,10 @@ class ShardReader:
         ClaraError: the memory file cannot be read, or is not what the manifest says.
     """
 
-    def __init__(self, folder: Path, shard: Shard, *, memory_shape: tuple[int, int], dtype: str) -> None:
+    def __init__(self, files: Files, shard: Shard, *, memory_shape: tuple[int, int], dtype: str) -> None:
         self.shard = shard
-        self._text_path = folder / f"{shard.name}.{TEXT_SUFFIX}"
-        self._memory_path = folder / f"{shard.name}.{MEMORY_SUFFIX}"
+        self._files = files
+        self._memory_path = files(f"shards/{shard.name}.{MEMORY_SUFFIX}", shard.memory_sha256)
         with _readable(self._memory_path), safe_open(str(self._memory_path), framework="pt") as file:
             # The mapped file itself, not a copy of it.
             self._stored: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -179,6 +181,11 @@ class ShardReader:
         if stored is None or tuple(stored.shape) != (shard.rows, *memory_shape) or not _is_kept_as(dtype, self._stored):
             raise _changed(self._memory_path)
         self._is_checked = torch.full((shard.rows,), self._checksums is None)
+
+    @cached_property
+    def _text_path(self) -> Path:
+        """Asked for with the first text: a search over all memory needs none."""
+        return self._files(f"shards/{self.shard.name}.{TEXT_SUFFIX}", self.shard.text_sha256)
 
     def memory(self, rows: Sequence[int]) -> Tensor:
         """Memory of some rows ``(n, L, D)``."""

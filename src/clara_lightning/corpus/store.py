@@ -16,14 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from clara_lightning.corpus.address import is_address
 from clara_lightning.corpus.manifest import Manifest
+from clara_lightning.corpus.mirror import open_part
 from clara_lightning.corpus.store_folder import StoreFolder
 from clara_lightning.data.records import Document, document_of
 from clara_lightning.data.rows import readable
 from clara_lightning.errors import ClaraError
 
 Paths = str | Path | Sequence[str | Path]
-"""A store folder, a text file that names one on each line, or several of these."""
+"""A store's folder or address, a text file that names one on each line, or several of these."""
 
 
 class LatentStore:
@@ -43,20 +45,21 @@ class LatentStore:
         self._starts = [0, *accumulate(map(len, parts))]
         for part in parts[1:]:
             if difference := parts[0].manifest.identity.difference(part.manifest.identity):
-                raise ClaraError(f"--store: {parts[0].path} and {part.path} do not go together: {difference}")
+                raise ClaraError(f"--store: {parts[0].source} and {part.source} do not go together: {difference}")
 
     @classmethod
     def open(cls, paths: Paths, *, setting: str = "--store") -> LatentStore:
         """Open a store.
 
         Args:
-            paths: its folder, a text file with a folder on each line (relative to the file), or several of these.
+            paths: its folder or address (``s3://bucket/store``), a text file with one on each line (folders relative to
+                the file), or several of these.
             setting: what the user named it by, for messages.
 
         Raises:
             ClaraError: no finished store is there, a shard's file is missing, or folders do not go together.
         """
-        return cls(*(StoreFolder.open(path, setting=setting) for path in _folders(paths)))
+        return cls(*(open_part(path, setting=setting) for path in _folders(paths)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """To another process goes where the store is: what was read or mapped of it stays here."""
@@ -69,6 +72,11 @@ class LatentStore:
     def path(self) -> Path:
         """Its folder; of several the first."""
         return self.parts[0].path
+
+    @property
+    def source(self) -> str:
+        """What the user calls it: its folder or address; of several the first."""
+        return self.parts[0].source
 
     @property
     def manifest(self) -> Manifest:
@@ -123,7 +131,7 @@ class LatentStore:
         rows = {name: row for row, name in enumerate(self.ids)}
         if len(rows) < len(self):
             name = next(name for name, count in Counter(self.ids).items() if count > 1)
-            places = " and ".join(str(part.path) for part in self.parts if name in part.ids)
+            places = " and ".join(part.source for part in self.parts if name in part.ids)
             raise ClaraError(f"--store: the id {name!r} is in {places}")
         return rows
 
@@ -136,7 +144,7 @@ class LatentStore:
         try:
             return [self._row_of[name] for name in ids]
         except KeyError as error:
-            folders = " and ".join(str(part.path) for part in self.parts)
+            folders = " and ".join(part.source for part in self.parts)
             raise ClaraError(f"{source}: document {error.args[0]!r} is not in the store {folders}") from error
 
     def rows_of_each(self, ids: Sequence[str], *, source: str = "gold_ids") -> list[tuple[int, ...]]:
@@ -191,12 +199,15 @@ def _folders(paths: Paths) -> list[str | Path]:
     """
     if not isinstance(paths, str | Path):
         return [folder for path in paths for folder in _folders(path)]
+    if is_address(paths):
+        return [paths]
     path = Path(paths)
     if not path.is_file():
         return [path]
     with readable(str(path), UnicodeDecodeError):
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    folders: list[str | Path] = [path.parent / line for line in lines if line and not line.startswith("#")]
+    named = [line for line in lines if line and not line.startswith("#")]
+    folders: list[str | Path] = [line if is_address(line) else path.parent / line for line in named]
     if not folders:
         raise ClaraError(f"{path}: names no store folder")
     return folders

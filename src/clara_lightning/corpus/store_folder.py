@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clara_lightning.corpus.checksums import file_sha256
+from clara_lightning.corpus.files import Files, FolderFiles
 from clara_lightning.corpus.lock import ReadLock
 from clara_lightning.corpus.manifest import Manifest
 from clara_lightning.corpus.shards import MEMORY_SUFFIX, TEXT_SUFFIX, ShardReader, Stored
@@ -37,18 +38,24 @@ class StoreFolder:
     Args:
         path: the store folder.
         manifest: its manifest.
+        files: where each of its files is; in the folder if ``None``.
+        source: what the user calls the store, for messages; the folder if ``None``.
 
     Attributes:
         live_rows: the row of the shards that each row of the store is, rising; ``None`` where nothing was deleted.
     """
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
+    def __init__(
+        self, path: Path, manifest: Manifest, *, files: Files | None = None, source: str | None = None
+    ) -> None:
         self.path = path
         self.manifest = manifest
+        self.files = files or FolderFiles(path)
+        self.source = source or str(path)
         self._starts = [0, *accumulate(shard.rows for shard in manifest.shards)]
         self._readers: dict[int, ShardReader] = {}
         self._lock = ReadLock(path)
-        self.live_rows: NDArray[np.int64] | None = _live_rows(path, manifest)
+        self.live_rows: NDArray[np.int64] | None = _live_rows(self.files, manifest)
 
     @classmethod
     def open(cls, path: str | Path, *, setting: str = "--store") -> StoreFolder:
@@ -67,7 +74,7 @@ class StoreFolder:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """To another process goes where the store is: what was read or mapped of it stays here."""
-        return StoreFolder, (self.path, self.manifest)
+        return _opened_again, (self.path, self.manifest, self.files, self.source)
 
     def __len__(self) -> int:
         return self.manifest.rows
@@ -75,7 +82,10 @@ class StoreFolder:
     @cached_property
     def whole(self) -> StoreFolder:
         """The same store with the documents that were deleted: what an index knows."""
-        return StoreFolder(self.path, replace(self.manifest, deletions=None)) if self.manifest.deletions else self
+        if self.manifest.deletions is None:
+            return self
+        whole = replace(self.manifest, deletions=None)
+        return StoreFolder(self.path, whole, files=self.files, source=self.source)
 
     @property
     def memory_shape(self) -> tuple[int, int]:
@@ -91,12 +101,12 @@ class StoreFolder:
         identity = self.manifest.identity
         if identity.memory_tokens != memory_tokens:
             raise ClaraError(
-                f"{setting}: {self.path} holds {identity.memory_tokens} memory tokens a document, "
+                f"{setting}: {self.source} holds {identity.memory_tokens} memory tokens a document, "
                 f"the adapters make {memory_tokens}"
             )
         if identity.compressor != fingerprint:
             raise ClaraError(
-                f"{setting}: {self.path} was made by compressor {identity.compressor[:16]}, "
+                f"{setting}: {self.source} was made by compressor {identity.compressor[:16]}, "
                 f"the adapters hold compressor {fingerprint[:16]}: encode the documents again with clara predict"
             )
 
@@ -159,7 +169,7 @@ class StoreFolder:
         try:
             return [self._row_of[name] for name in ids]
         except KeyError as error:
-            raise ClaraError(f"{source}: document {error.args[0]!r} is not in the store {self.path}") from error
+            raise ClaraError(f"{source}: document {error.args[0]!r} is not in the store {self.source}") from error
 
     def _by_shard(self, rows: Sequence[int]) -> dict[int, tuple[list[int], list[int]]]:
         """For each shard that holds some of ``rows``: their places in ``rows``, and their numbers in the shard."""
@@ -178,7 +188,7 @@ class StoreFolder:
         if number not in self._readers:
             shard = self.manifest.shards[number]
             self._readers[number] = ShardReader(
-                self.path / "shards", shard, memory_shape=self.memory_shape, dtype=self.manifest.identity.dtype
+                self.files, shard, memory_shape=self.memory_shape, dtype=self.manifest.identity.dtype
             )
         return self._readers[number]
 
@@ -189,7 +199,23 @@ class StoreFolder:
         return torch.from_numpy(self.live_rows[first:last] - start)
 
 
-def _live_rows(path: Path, manifest: Manifest) -> NDArray[np.int64] | None:
+def files_of(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Every file that a manifest names: its path within the store, and its checksum."""
+    for shard in manifest.shards:
+        yield f"shards/{shard.name}.{MEMORY_SUFFIX}", shard.memory_sha256
+        yield f"shards/{shard.name}.{TEXT_SUFFIX}", shard.text_sha256
+    if manifest.deletions is not None:
+        yield f"deletions/{manifest.deletions.name}.npy", manifest.deletions.sha256
+    if manifest.index is not None:
+        for name, file in manifest.index.places():
+            yield name, file.sha256
+
+
+def _opened_again(path: Path, manifest: Manifest, files: Files, source: str) -> StoreFolder:
+    return StoreFolder(path, manifest, files=files, source=source)
+
+
+def _live_rows(files: Files, manifest: Manifest) -> NDArray[np.int64] | None:
     """Rows of the shards that were not deleted.
 
     Raises:
@@ -197,7 +223,7 @@ def _live_rows(path: Path, manifest: Manifest) -> NDArray[np.int64] | None:
     """
     if manifest.deletions is None:
         return None
-    file = path / "deletions" / f"{manifest.deletions.name}.npy"
+    file = files(f"deletions/{manifest.deletions.name}.npy", manifest.deletions.sha256)
     if not file.is_file():
         raise ClaraError(f"{file} is missing")
     if file_sha256(file) != manifest.deletions.sha256:

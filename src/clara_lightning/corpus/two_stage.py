@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from clara_lightning.corpus.index import Hits, ScanIndex
-from clara_lightning.corpus.index_entry import FOLDER, IndexEntry, SearchSettings, rebuild_hint
+from clara_lightning.corpus.index_entry import IndexEntry, SearchSettings, rebuild_hint
 from clara_lightning.corpus.key_index import KeyIndex
 from clara_lightning.corpus.keys import KEYS_FILE, Keys, keys_a_document
 from clara_lightning.corpus.store import LatentStore
@@ -53,11 +53,10 @@ class TwoStageIndex:
     def __init__(self, store: StoreFolder, *, entry: IndexEntry | None = None) -> None:
         entry = entry or store.manifest.index
         if entry is None:
-            raise ClaraError(f"--store: {store.path} has no index: clara store index {store.path} builds one")
-        entry.check(store.path)
+            raise ClaraError(f"--store: {store.source} has no index: clara store index {store.source} builds one")
+        folder = entry.open(store.files, store=store.source)
         self.store, self.entry = store, entry
         self.score: ScoreName = entry.score
-        folder = store.path / FOLDER / entry.folder
         self.keys = Keys.load(folder / KEYS_FILE, score=entry.score)
         try:
             self.key_index = KeyIndex(
@@ -66,12 +65,12 @@ class TwoStageIndex:
                 keys_a_document=keys_a_document(entry.score, store.memory_shape),
             )
         except RuntimeError as error:
-            raise ClaraError(f"{folder}: cannot be read: {rebuild_hint(store.path)}") from error
+            raise ClaraError(f"{folder}: cannot be read: {rebuild_hint(store.source)}") from error
         if self.num_behind > len(store) * SHARE_BEHIND:
             log.warning(
                 "%s: %d of %d documents came after its index was built, and all of them are scored: clara store index "
                 "%s --rebuild",
-                *(store.path, self.num_behind, len(store), store.path),
+                *(store.source, self.num_behind, len(store), store.source),
             )
 
     def searched(self, settings: SearchSettings) -> TwoStageIndex:
