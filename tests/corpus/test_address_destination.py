@@ -48,7 +48,7 @@ def encode_all(store: Destination) -> list[int]:
     missing = [number for number in range(3) if number not in store.finished(3)]
     store.begin(IDENTITY)
     encode(store, missing)
-    finish_store(store, IDENTITY, num_shards=3, index="maxsim")
+    finish_store(store, IDENTITY, num_shards=3)
     store.close()
     return missing
 
@@ -151,7 +151,7 @@ def test_ranks_bring_shards_of_their_own(url: str, folder: Path, bytes_of: Any, 
     first.begin(IDENTITY)
     encode(second, [1])
     encode(first, [0, 2])
-    finish_store(first, IDENTITY, num_shards=3, index="maxsim")
+    finish_store(first, IDENTITY, num_shards=3)
 
     assert second.is_complete() and bytes_at(url) == bytes_of(folder)
 
@@ -162,7 +162,7 @@ def test_a_store_that_lacks_a_shard_is_not_finished(url: str) -> None:
     encode(store, [0, 2])
 
     with pytest.raises(ClaraError, match=f"{url}: 1 shards are missing: run clara predict again"):
-        finish_store(store, IDENTITY, num_shards=3, index="maxsim")
+        finish_store(store, IDENTITY, num_shards=3)
     assert not store.is_complete()
 
 
@@ -192,7 +192,7 @@ def test_a_ledger_that_is_none_is_named(url: str, change_at: Any) -> None:
     change_at(url, "shards/00000001.json", b'{"shard": {}}')
 
     with pytest.raises(ClaraError, match=r"shards/00000001.json: not a valid ledger: .*: remove it and run"):
-        finish_store(store, IDENTITY, num_shards=3, index="maxsim")
+        finish_store(store, IDENTITY, num_shards=3)
 
 
 # --- through the command line ---------------------------------------------------------------------------------------
@@ -286,7 +286,7 @@ def test_killed_for_good_at_any_moment_the_next_run_ends_in_the_same_files(
         ((), "encoder.store: s3://b/s: s3:// needs a package that is not installed: pip install s3fs"),
         (
             ("--encoder.store", "memory://b/s", "--encoder.index", "flat"),
-            "encoder.index: a store at an address (memory://b/s) has no flat index: use maxsim",
+            "encoder.index: memory://b/s is an address, and an index needs a folder: leave it out",
         ),
     ],
 )

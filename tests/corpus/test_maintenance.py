@@ -62,13 +62,12 @@ def test_blocks_name_the_rows_that_they_begin_with(made: LatentStore) -> None:
         assert torch.equal(block_NLD, store.memory(range(first, first + len(block_NLD))))
 
 
-@pytest.mark.parametrize("index", ["maxsim", "flat"])
-def test_a_deleted_document_is_not_found(make_store: Any, index: str) -> None:
+@pytest.mark.parametrize("score", ["maxsim", "flat"])
+def test_a_deleted_document_is_not_found(make_store: Any, score: Any) -> None:
     memory_NLD = memory_of(11)
-    store = make_store(memory_NLD, index=index)
+    store = make_store(memory_NLD)
     delete(store.path, ["d4"])
     store = LatentStore.open(store.path)
-    score = "flat" if index == "flat" else "maxsim"
     hits = open_index(store, score=score).search(memory_NLD[[4, 7]], torch.ones(2, 2), top_k=10)
     found = [[store.ids[row] for row in rows] for rows in hits.rows_BK.tolist()]
     assert all(len(set(ids)) == 10 and "d4" not in ids for ids in found)
@@ -166,7 +165,7 @@ def test_a_kill_while_appending_is_mended_by_the_same_call(
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    where = "clara_lightning.corpus.maintenance." + {"linked": "_index", "written": "shutil.rmtree"}[when]
+    where = "clara_lightning.corpus.maintenance." + {"linked": "Manifest.write", "written": "shutil.rmtree"}[when]
     with monkeypatch.context() as patch:
         patch.setattr(where, killed)
         with pytest.raises(KeyboardInterrupt):

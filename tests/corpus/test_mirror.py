@@ -13,11 +13,14 @@ import pytest
 import torch
 
 from clara_lightning.corpus.address import Address
-from clara_lightning.corpus.index import open_index
-from clara_lightning.corpus.maintenance import adopt, compact, delete
-from clara_lightning.corpus.manifest import Manifest, file_sha256
+from clara_lightning.corpus.checksums import file_sha256
+from clara_lightning.corpus.index_builder import IndexOptions
+from clara_lightning.corpus.maintenance import adopt, compact, delete, index
+from clara_lightning.corpus.manifest import Manifest
 from clara_lightning.corpus.mirror import Mirror, bytes_at, fetch, manifest_at
+from clara_lightning.corpus.search import open_index
 from clara_lightning.corpus.store import LatentStore
+from clara_lightning.corpus.two_stage import TwoStageIndex
 from clara_lightning.corpus.verification import faults
 from clara_lightning.errors import ClaraError
 
@@ -211,6 +214,23 @@ def test_any_file_is_brought_by_its_path_and_checksum(there: str, local: LatentS
     assert path.read_bytes() == content and path.name == "part.bin" and path.parent.name == "keys"
 
 
+def test_an_index_is_brought_too(local: LatentStore, url: str, put_store: Any, change_at: Any) -> None:
+    local.close()
+    entry = index(local.path, IndexOptions(score="flat", kind="flat"))
+    put_store(local.path, url)
+    query, weights = local.memory([0, 3]).float(), torch.ones(2, local.memory_shape[0])
+
+    found = open_index(LatentStore.open(url), score="flat")
+
+    assert isinstance(found, TwoStageIndex)
+    here = open_index(LatentStore.open(local.path), score="flat").search(query, weights, top_k=3)
+    assert torch.equal(found.search(query, weights, top_k=3).rows_BK, here.rows_BK)
+    assert not list(faults(url))
+    name = f"index/{entry.folder}/keys-00000.faiss"
+    change_at(url, name, b"other")
+    assert [fault.partition(": its")[0] for fault in faults(url)] == [f"STORE: {url}/{name}"]
+
+
 def test_a_checksum_that_is_none_leads_nowhere(there: str, cache: Path) -> None:
     files = LatentStore.open(there).parts[0].files
     assert isinstance(files, Mirror)
@@ -272,7 +292,7 @@ def test_verify_finds_ids_that_stand_twice_and_deletions_that_are_wrong(
     delete(local.path, ["d0"])
     manifest = Manifest.read(local.path, setting="")
     twice = (*manifest.shards, manifest.shards[1])
-    Manifest(manifest.identity, twice, 0, "maxsim", manifest.deletions).write(local.path)
+    Manifest(manifest.identity, twice, 0, None, manifest.deletions).write(local.path)
     put_store(local.path, url)
 
     assert list(faults(url)) == [f"{url}: the id 'd{n}' stands 2 times" for n in range(4, 8)]

@@ -1,4 +1,4 @@
-"""``clara store info | verify | append | delete | compact | index | export | pull``: about stores that are finished.
+"""``clara store info | verify | append | delete | compact | index | bench | export | pull``: of finished stores.
 
 This module imports nothing heavy, so that help answers at once.
 """
@@ -13,6 +13,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
+from clara_lightning.cli.indexing import bench, bench_options, folder_of_store, index, index_options, tell
 from clara_lightning.cli.verb import Verb
 from clara_lightning.corpus.manifest import CUTTING, Identity, Manifest
 from clara_lightning.errors import ClaraError
@@ -54,22 +55,6 @@ def _pull_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="where the store will be")
 
 
-def _folder(args: argparse.Namespace, verb: str) -> Path:
-    """The store's folder, of a verb that changes it."""
-    from clara_lightning.corpus.address import is_address
-
-    if is_address(args.store):
-        raise ClaraError(
-            f"store {verb}: {args.store} is an address, and only a folder can be changed: "
-            f"clara store pull {args.store} FOLDER"
-        )
-    return Path(args.store)
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
 def info(args: argparse.Namespace) -> None:
     """Say what a store holds, from its manifest."""
     from clara_lightning.corpus.memory_dtypes import bytes_per_row
@@ -90,7 +75,7 @@ def info(args: argparse.Namespace) -> None:
         "bytes of memory a document": size,
         "bytes": bytes_at(args.store, setting="STORE"),
         "shards": len(manifest.shards),
-        "index": manifest.index,
+        "search": _search_of(manifest),
         "backbone": identity.backbone,
         "computed in": identity.compute_dtype,
         "compressor": identity.compressor,
@@ -108,11 +93,20 @@ def info(args: argparse.Namespace) -> None:
     )
 
 
+def _search_of(manifest: Manifest) -> str:
+    """How the store is searched, in words."""
+    if (index := manifest.index) is None:
+        return "every document is scored"
+    found = index.search
+    recall = f"recall@{found.top_k} {found.recall}" if found.recall is not None else "recall not measured"
+    return f"{index.kind} for {index.score} over {index.rows:,} rows, {found.fetch} scored, {recall}"
+
+
 def verify(args: argparse.Namespace) -> None:
     """Read every file of a store: checksums, numbers of rows, ids. The exit code is 2 where something is wrong."""
     from clara_lightning.corpus.verification import faults
 
-    found = list(faults(args.store, tell=_tell))
+    found = list(faults(args.store, tell=tell))
     for line in found:
         print(line)
     if found:
@@ -124,7 +118,7 @@ def append(args: argparse.Namespace) -> None:
     """Encode more documents and add them; those that are there are not encoded again."""
     from clara_lightning.corpus.maintenance import STAGING, adopt, require_new, was_adopted
 
-    folder = _folder(args, "append")
+    folder = folder_of_store(args, "append")
     staging = folder / STAGING
     identity = Manifest.read(folder, setting="STORE").identity
     if not was_adopted(folder, staging):  # as after a kill at the very end
@@ -167,7 +161,7 @@ def delete(args: argparse.Namespace) -> None:
     """Delete documents by id. Their space is given back by clara store compact."""
     from clara_lightning.corpus.maintenance import delete as delete_documents
 
-    folder = _folder(args, "delete")
+    folder = folder_of_store(args, "delete")
     ids = [*args.id, *_lines(args.ids)] if args.ids else args.id
     if not ids:
         raise ClaraError("store delete: --id or --ids is required: the documents to delete")
@@ -186,7 +180,7 @@ def compact(args: argparse.Namespace) -> None:
     """Write the documents that are there into new shards, and give the space of deleted ones back."""
     from clara_lightning.corpus.maintenance import compact as compact_store
 
-    manifest = compact_store(_folder(args, "compact"), tell=_tell)
+    manifest = compact_store(folder_of_store(args, "compact"), tell=tell)
     print(f"{args.store}: {manifest.rows:,} documents in {len(manifest.shards):,} shards")
 
 
@@ -201,29 +195,8 @@ def pull(args: argparse.Namespace) -> None:
     """Copy a store at an address into a folder, where it can be changed. After an interruption it goes on."""
     from clara_lightning.corpus.pull import pull as pull_store
 
-    manifest = pull_store(args.store, args.folder, tell=_tell)
+    manifest = pull_store(args.store, args.folder, tell=tell)
     print(f"{args.folder}: {manifest.rows:,} documents in {len(manifest.shards):,} shards")
-
-
-def _index_options(parser: argparse.ArgumentParser) -> None:
-    _store(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def index(args: argparse.Namespace) -> None:
-    """Build the index of a store's words (BM25) that --hybrid needs; one that is there is replaced."""
-    from clara_lightning.corpus.lexical import build_lexical_index, folder_of
-    from clara_lightning.corpus.lock import writing
-    from clara_lightning.corpus.store import LatentStore
-
-    opened = LatentStore.open(_folder(args, "index"), setting="STORE")
-    with writing(opened.path, setting="STORE"):
-        made = build_lexical_index(opened)
-    size = sum(path.stat().st_size for path in folder_of(opened).iterdir())
-    if args.json:
-        print(json.dumps({"documents": len(made), "words": made.num_words, "bytes": size}))
-    else:
-        print(f"{folder_of(opened)}: {len(made):,} documents, {made.num_words:,} different words, {size:,} bytes")
 
 
 def _verb(
@@ -238,7 +211,8 @@ VERBS_OF_STORE: Iterable[Verb] = (
     _verb("append", "add documents", _append_options, append),
     _verb("delete", "delete documents by id", _delete_options, delete),
     _verb("compact", "give the space of deleted documents back", _store, compact),
-    _verb("index", "index its words for --hybrid", _index_options, index),
+    _verb("index", "index its words for --hybrid, or its memory for millions", index_options, index),
+    _verb("bench", "measure the search, and set it up for a recall", bench_options, bench),
     _verb("export", "write documents and memory as a file", _export_options, export),
     _verb("pull", "copy a store at an address into a folder", _pull_options, pull),
 )
