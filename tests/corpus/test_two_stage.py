@@ -209,7 +209,7 @@ def test_nothing_to_rebuild_is_a_mistake(make_store: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "mistake"),
     [
-        ({"kind": "ivf-pq"}, "--kind ivf-pq needs at least 256 keys to learn its codes from, got 30"),
+        ({"kind": "ivf-pq"}, "--kind ivf-pq learns its codes from at least 256 keys, got 30: use flat"),
         ({"memory_gb": 0.1}, "--memory-gb must be at least 0.25, got 0.1"),
         ({"key_dim": 0}, "--key-dim must be between 1 and 1024, got 0"),
     ],

@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from clara_lightning.corpus.index_entry import FOLDER, File, IndexEntry, IndexKind, SearchSettings
-from clara_lightning.corpus.key_index import GIB, IndexPlan, KeyIndexBuilder, plan_index
+from clara_lightning.corpus.key_index import GIB, IndexPlan, KeyIndexBuilder, plan_index, require_enough
 from clara_lightning.corpus.keys import (
     DEFAULT_DIM,
     KEYS_FILE,
@@ -88,6 +88,8 @@ def build_index(store: StoreFolder, options: IndexOptions, *, search: SearchSett
         ClaraError: the kind does not suit the size of the store, or the disk is full.
     """
     store = store.whole
+    num_keys = len(store) * keys_a_document(options.score, store.memory_shape)
+    require_enough(options.kind, num_keys=num_keys)
     memory = int(options.memory_gb * GIB)
     working = store.path / FOLDER / WORKING
     shutil.rmtree(working, ignore_errors=True)  # of a build that was killed
@@ -95,7 +97,6 @@ def build_index(store: StoreFolder, options: IndexOptions, *, search: SearchSett
         working.mkdir(parents=True)
         keys = _learn_keys(store, options.score, dim=options.key_dim or DEFAULT_DIM[options.score], memory=memory // 4)
         keys.save(working / KEYS_FILE)
-        num_keys = len(store) * keys_a_document(options.score, store.memory_shape)
         plan = plan_index(options.kind, dim=keys.dim, num_keys=num_keys)
         _fill(store, keys, plan, working, memory=memory)
         return _put_in_place(store, keys, plan, working, search)

@@ -29,6 +29,7 @@ faiss: Any = untyped  # its stubs do not know half of it
 
 PART = "keys-{:05d}.faiss"
 MAX_LISTS = 65_536
+LEAST_KEYS = 256
 TRAIN_VECTORS_A_LIST = 40
 LEAST_TRAIN_VECTORS = 16_384
 MOST_TRAIN_VECTORS = 1 << 20
@@ -58,19 +59,23 @@ class IndexPlan:
     bytes_a_key: int
 
 
-def plan_index(kind: IndexKind, *, dim: int, num_keys: int) -> IndexPlan:
-    """Choose the sizes of an index of so many keys.
+def require_enough(kind: IndexKind, *, num_keys: int) -> None:
+    """Refuse an index that has not enough keys to learn from.
 
     Raises:
-        ClaraError: there are too few keys for ``ivf-pq``.
+        ClaraError: there are fewer than 256 for ``ivf-pq``.
     """
+    if kind == "ivf-pq" and num_keys < LEAST_KEYS:
+        raise ClaraError(f"--kind ivf-pq learns its codes from at least {LEAST_KEYS} keys, got {num_keys}: use flat")
+
+
+def plan_index(kind: IndexKind, *, dim: int, num_keys: int) -> IndexPlan:
+    """Choose the sizes of an index of so many keys, of which there must be enough: see :func:`require_enough`."""
     if kind == "flat":
         return IndexPlan(kind, dim, "SQfp16", 0, 0, 2 * dim + 8)
     if kind == "hnsw":
         links = 4 * 2 * HNSW_NEIGHBOURS + 16
         return IndexPlan(kind, dim, f"HNSW{HNSW_NEIGHBOURS}_SQfp16", 0, 0, 2 * dim + 8 + links)
-    if num_keys < 256:
-        raise ClaraError(f"--kind ivf-pq needs at least 256 keys to learn its codes from, got {num_keys}: use flat")
     # About four times the square root, but never so many that a list has less than 40 keys to be learnt from.
     wanted = min(4 * math.sqrt(num_keys), num_keys / TRAIN_VECTORS_A_LIST, MAX_LISTS)
     num_lists = 1 << max(0, int(math.log2(wanted)))
