@@ -320,7 +320,7 @@ def store(args: argparse.Namespace) -> dict[str, Any]:
         if not (folder / "store" / "manifest.json").is_file():
             folder.mkdir(parents=True, exist_ok=True)
             _part("make", folder, rows=args.rows)
-        found: dict[str, Any] = {"rows": args.rows, "kind": args.kind, "score": args.score}
+        found: dict[str, Any] = {"stored": args.rows, "kind": args.kind, "score": args.score}
         found |= _part("build", folder, kind=args.kind, score=args.score)
         for source in ("rows", "questions"):
             found[f"asked by {source}"] = _part("search", folder, source=source, recall=args.recall)
@@ -342,10 +342,10 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", help="where the store is kept; by default it is removed at the end")
     parser.add_argument("--folder", dest="kept")
     parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--kind", default="ivf-pq")
+    parser.add_argument("--kind", default="ivf-sq")
     parser.add_argument("--score", default="flat")
     parser.add_argument("--source", default="rows")
-    parser.add_argument("--recall", type=float, default=0.99)
+    parser.add_argument("--recall", type=float, default=0.995)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     args = parser.parse_args()
     if args.what == "part":

@@ -24,7 +24,7 @@ from clara_lightning.corpus.verification import faults
 from clara_lightning.errors import ClaraError
 
 SCORES = ("flat", "maxsim", "mean")
-KINDS = ("flat", "hnsw", "ivf-pq")
+KINDS = ("flat", "hnsw", "ivf-sq", "ivf-pq")
 
 
 def memory_of(count: int, seed: int = 0) -> torch.Tensor:

@@ -42,12 +42,13 @@ def index_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("store", metavar="STORE", help="store made by clara predict")
     parser.add_argument(
         "--kind",
-        choices=["flat", "hnsw", "ivf-pq"],
-        help="of a search in two stages: flat compares a short key of each document, hnsw walks a graph over them\n"
-        "(quickest), ivf-pq keeps them in an eighth of the space. Without it the words are indexed, for --hybrid",
+        choices=["flat", "hnsw", "ivf-sq", "ivf-pq"],
+        help="of a search in two stages: flat compares a short key of each document, hnsw walks a graph over them,\n"
+        "ivf-sq looks at the nearest of many lists, ivf-pq too in half the space; for millions take ivf-sq.\n"
+        "Without it the words are indexed, for --hybrid",
     )
     parser.add_argument("--score", choices=["flat", "maxsim", "mean"], help="that the adapters were trained with")
-    parser.add_argument("--key-dim", type=int, metavar="N", help="numbers of a key (default: 256, maxsim 128)")
+    parser.add_argument("--key-dim", type=int, metavar="N", help="numbers of a key (default: 512, maxsim 128)")
     parser.add_argument("--memory-gb", type=float, metavar="G", help="that the build may take (default: 4)")
     parser.add_argument("--rebuild", action="store_true", help="build the indexes that the store has, anew")
     parser.add_argument("--json", action="store_true", help="print one JSON object an index")
@@ -164,7 +165,7 @@ def bench(args: argparse.Namespace) -> None:
 
     store = StoreFolder.open(folder, setting="STORE")
     if store.manifest.index is None:
-        raise ClaraError(f"STORE: {folder} has no search index: clara store index {folder} --kind ivf-pq --score ...")
+        raise ClaraError(f"STORE: {folder} has no search index: clara store index {folder} --kind ivf-sq --score ...")
     found = measure(
         store,
         _queries(args, store),
@@ -213,7 +214,7 @@ def _print(args: argparse.Namespace, found: Measured) -> None:
         print(f"{row.effort:>8} {row.fetch:>8} {point.recall:>8.4f} {point.milliseconds:>8.2f}")
     print(f"{'exact':>8} {'':>8} {1:>8.4f} {found.exact_milliseconds:>8.2f}")
     if not found.is_reached:
-        print(f"no search reached {settings.wished}: --kind hnsw or flat, or a larger --key-dim, find more")
+        print(f"no search reached {settings.wished}: a larger --key-dim, or --kind flat, finds more")
     print(
         f"set: effort {settings.effort}, {settings.fetch} documents fetched for {settings.top_k}; recall "
         f"{settings.recall:.4f} of {settings.queries} other queries, {found.milliseconds:.2f} ms a query"

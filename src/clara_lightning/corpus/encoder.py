@@ -46,7 +46,7 @@ class CorpusEncoder(Callback):
 
     Args:
         store: folder of the store, or an address of fsspec (``s3://bucket/store``); required for ``clara predict``.
-        index: of a search in two stages, for millions of documents: ``flat``, ``hnsw`` or ``ivf-pq``, as
+        index: of a search in two stages, for millions of documents: ``ivf-sq``, ``ivf-pq``, ``hnsw`` or ``flat``, as
             ``clara store index`` builds it in a folder. Without it every document is scored, which is exact.
         dtype: how memory is kept: in two bytes a value, or in one (``int8``, ``float8``) with a scale for each memory
             token.

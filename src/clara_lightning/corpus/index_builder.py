@@ -63,7 +63,7 @@ class IndexOptions:
     """
 
     score: ScoreName
-    kind: IndexKind = "ivf-pq"
+    kind: IndexKind = "ivf-sq"
     key_dim: int | None = None
     memory_gb: float = 4.0
 
@@ -195,6 +195,6 @@ def _put_in_place(
 
 def _first_effort(plan: IndexPlan) -> int:
     """A guess, until it is measured."""
-    if plan.kind == "ivf-pq":
+    if plan.num_lists:
         return max(1, min(plan.num_lists, 8 + plan.num_lists // 64))
     return 200 if plan.kind == "hnsw" else 0

@@ -18,7 +18,7 @@ from clara_lightning.errors import ClaraError
 if TYPE_CHECKING:
     from clara_lightning.objectives.scores import ScoreName
 
-IndexKind = Literal["flat", "hnsw", "ivf-pq"]
+IndexKind = Literal["flat", "hnsw", "ivf-sq", "ivf-pq"]
 
 FOLDER = "index"
 
@@ -42,7 +42,7 @@ class SearchSettings:
     """How an index is searched.
 
     Attributes:
-        effort: how much of the index is looked at: ``nprobe`` of ``ivf-pq``, ``efSearch`` of ``hnsw``; 0 for ``flat``.
+        effort: how much of the index is looked at: ``nprobe`` of ``ivf-sq`` and ``ivf-pq``, ``efSearch`` of ``hnsw``; 0 for ``flat``.
         fetch: documents of each query whose exact score is computed, for up to ``top_k`` results; for more results as
             many times more.
         top_k: see ``fetch``.

@@ -1,8 +1,9 @@
 """The first stage of a search: keys held by FAISS, built within a bound of memory and mapped from disk.
 
 ``flat`` compares a query with every key (float16). ``hnsw`` walks a graph over them, quickest where recall must be
-high. ``ivf-pq`` keeps a product-quantised code of each key in inverted lists, in an eighth of the space; keys are
-rotated at random before, as a learned rotation (OPQ) found no more.
+high. The other two have inverted lists, of which a search looks at the nearest: ``ivf-sq`` with a byte a number,
+``ivf-pq`` with product-quantised codes of half a byte a number; keys are rotated at random before, as a learned rotation
+(OPQ) found no more.
 
 What does not fit into the memory that is allowed becomes a file of its own: all files are searched.
 
@@ -80,6 +81,8 @@ def plan_index(kind: IndexKind, *, dim: int, num_keys: int) -> IndexPlan:
     wanted = min(4 * math.sqrt(num_keys), num_keys / TRAIN_VECTORS_A_LIST, MAX_LISTS)
     num_lists = 1 << max(0, int(math.log2(wanted)))
     train = min(num_keys, MOST_TRAIN_VECTORS, max(LEAST_TRAIN_VECTORS, TRAIN_VECTORS_A_LIST * num_lists))
+    if kind == "ivf-sq":
+        return IndexPlan(kind, dim, f"IVF{num_lists},SQ8", num_lists, train, dim + 8)
     code = max(1, dim // 2)
     # np: FAISS would else order the codes for polysemous search, a second for every byte of a code
     factory = f"RR{2 * code},IVF{num_lists},PQ{code}x8np"
@@ -101,7 +104,7 @@ class KeyIndexBuilder:
         self._num_parts = 0
 
     def train(self, vectors_XK: np.ndarray) -> None:
-        """Learn the quantisers of ``ivf-pq`` from a sample of keys."""
+        """Learn lists and codes from a sample of keys."""
         _learn_from_few(self._index)
         self._index.train(vectors_XK)
 
@@ -139,7 +142,7 @@ class KeyIndex:
     """
 
     def __init__(self, folder: Path, kind: IndexKind, *, keys_a_document: int) -> None:
-        mapped = faiss.IO_FLAG_MMAP if kind == "ivf-pq" else faiss.IO_FLAG_MMAP_IFC
+        mapped = faiss.IO_FLAG_MMAP if kind.startswith("ivf") else faiss.IO_FLAG_MMAP_IFC
         self._parts = [faiss.read_index(str(path), mapped) for path in sorted(folder.glob("keys-*.faiss"))]
         self._starts = [0, *accumulate(int(part.ntotal) for part in self._parts)]
         self.kind: IndexKind = kind
@@ -182,6 +185,8 @@ class KeyIndex:
 
     def _parameters(self, effort: int, width: int) -> Any:
         """Given with each search, not set on the index, so that threads do not disturb one another."""
+        if self.kind == "ivf-sq":
+            return faiss.SearchParametersIVF(nprobe=effort)
         if self.kind == "ivf-pq":
             return faiss.SearchParametersPreTransform(index_params=faiss.SearchParametersIVF(nprobe=effort))
         if self.kind == "hnsw":
@@ -204,5 +209,6 @@ def faiss_threads(number: int | None) -> Iterator[None]:
 def _learn_from_few(index: Any) -> None:
     """Quantisers learn also from a small store, without a word."""
     inverted = faiss.downcast_index(faiss.extract_index_ivf(index))
-    for clustering in (inverted.cp, inverted.pq.cp):
-        clustering.min_points_per_centroid = 1
+    inverted.cp.min_points_per_centroid = 1
+    if isinstance(inverted, faiss.IndexIVFPQ):
+        inverted.pq.cp.min_points_per_centroid = 1

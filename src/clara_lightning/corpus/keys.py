@@ -28,10 +28,10 @@ from torch import Tensor
 from clara_lightning.errors import ClaraError
 from clara_lightning.objectives.scores import EPS, ScoreName
 
-DEFAULT_DIM: dict[ScoreName, int] = {"maxsim": 128, "flat": 256, "mean": 256}
+DEFAULT_DIM: dict[ScoreName, int] = {"maxsim": 128, "flat": 512, "mean": 512}
 MAX_DIM = 1024
 KEYS_FILE = "keys.safetensors"
-SAMPLE_VECTORS: dict[ScoreName, int] = {"maxsim": 32_768, "flat": 2048, "mean": 16_384}
+SAMPLE_VECTORS: dict[ScoreName, int] = {"maxsim": 32_768, "flat": 4096, "mean": 16_384}
 """Vectors that principal components are found from; a flattened memory is long, so of those there are fewer."""
 
 
