@@ -42,7 +42,8 @@ class SearchSettings:
     """How an index is searched.
 
     Attributes:
-        effort: how much of the index is looked at: ``nprobe`` of ``ivf-sq`` and ``ivf-pq``, ``efSearch`` of ``hnsw``; 0 for ``flat``.
+        effort: how much of the index is looked at: ``nprobe`` where it has lists, ``efSearch`` of ``hnsw``; 0 for
+            ``flat``.
         fetch: documents of each query whose exact score is computed, for up to ``top_k`` results; for more results as
             many times more.
         top_k: see ``fetch``.

@@ -2,8 +2,8 @@
 
 ``flat`` compares a query with every key (float16). ``hnsw`` walks a graph over them, quickest where recall must be
 high. The other two have inverted lists, of which a search looks at the nearest: ``ivf-sq`` with a byte a number,
-``ivf-pq`` with product-quantised codes of half a byte a number; keys are rotated at random before, as a learned rotation
-(OPQ) found no more.
+``ivf-pq`` with product-quantised codes of half a byte a number; keys are rotated at random before, as a learned
+rotation (OPQ) found no more.
 
 What does not fit into the memory that is allowed becomes a file of its own: all files are searched.
 
