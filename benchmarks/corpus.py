@@ -1,4 +1,4 @@
-"""A corpus at scale: ``python -m benchmarks.corpus encode | store``.
+"""A corpus at scale: ``python -m benchmarks.corpus encode | store | dtypes``.
 
 **encode**: the whole of ``clara predict`` (documents read and cut into batches, memory, shards written and synced,
 manifest) beside the bare trunk, without adapters, over the very tokens that it read, in the same batches. Both take
@@ -10,6 +10,8 @@ Every part runs in a process of its own, so that its memory can be told. Each ro
 of three World Factbook passages, and some noise: its spectrum is that of real memory, its neighbours are those that
 share most of a mixture. Queries are questions about these passages, as an untrained compressor reads them, and rows of
 the store.
+
+**dtypes**: the memory of a run of ``clara demo`` kept in each dtype: what is found, and what is answered from it.
 """
 
 from __future__ import annotations
@@ -33,12 +35,12 @@ from unittest import mock
 from benchmarks.settings import BACKBONE, ROOT
 
 ROWS, TOKENS = 1_000_000, 4
+DTYPES = ("bfloat16", "float16", "int8", "float8")
 ROWS_PER_SHARD = 8192
-PASSAGES, QUESTIONS = 2000, 200
+PASSAGES, QUESTIONS = 2000, 400
 NOISE = 0.15  # of a row's length
 ENCODED, ROUNDS = 512, 5
 RANDOM_ROWS = 100_000
-ASKED = {"open_seconds": 1.0, "open_megabytes": 300.0, "recall": 0.99, "milliseconds": 30.0, "index_gigabytes": 4.0}
 
 
 @contextmanager
@@ -334,10 +336,65 @@ def _part(part: str, folder: Path, **options: object) -> dict[str, Any]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+# --- how memory is kept -----------------------------------------------------------------------------------------------
+
+
+def dtypes(run: Path, limit: int) -> dict[str, dict[str, float]]:
+    """What each dtype of the memory does to a search and to answers, of a run of ``clara demo``."""
+    found: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for dtype in DTYPES:
+            store, report = folder / dtype, folder / f"report-{dtype}"
+            encode = ("predict", "--config", str(ROOT / "src/clara_lightning/demo/configs/encode.yaml"))
+            documents = run / "data" / "documents.jsonl"
+            _clara(*encode, "--model.init_args.init_from", run / "compressor" / "adapters")(
+                "--data.init_args.documents", documents, "--encoder.store", store, "--encoder.dtype", dtype
+            )
+            _clara("evaluate", "--adapters", run / "joint" / "adapters", "--store", store)(
+                *("--data", run / "data" / "qa_val.jsonl", "--limit", limit, "--batch-size", 16, "--dense", "none"),
+                *("--conditions", "retrieved_memory", "--max-new-tokens", 12, "--out", report),
+            )
+            results = json.loads((report / "results.json").read_text(encoding="utf-8"))
+            answers = {key: results["answers"][key] for key in ("gold_memory", "retrieved_memory")}
+            found[dtype] = {
+                "recall@5": results["retrieval"]["corpus"]["clara"]["recall@5"]["value"],
+                "same5": _same(run, folder / DTYPES[0], store),
+                "gold_retained": answers["gold_memory"]["information_retained"]["value"],
+                "gold_em": answers["gold_memory"]["em"]["value"],
+                "retrieved_retained": answers["retrieved_memory"]["information_retained"]["value"],
+                "retrieved_em": answers["retrieved_memory"]["em"]["value"],
+                "megabytes": sum(file.stat().st_size for file in store.glob("shards/*.safetensors")) / 1e6,
+            }
+            print(dtype, found[dtype], file=sys.stderr)
+    return found
+
+
+def _clara(*words: object) -> Callable[..., None]:
+    def call(*more: object) -> None:
+        command = [sys.executable, "-m", "clara_lightning", *map(str, (*words, *more))]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    return call
+
+
+def _same(run: Path, first: Path, second: Path) -> float:
+    """Share of the five best documents in one store that are the five best in the other, over all questions."""
+    from clara_lightning.data.readers import read_questions
+    from clara_lightning.inference.pipeline import ClaraPipeline
+
+    texts = [question.question for question in read_questions(run / "data" / "qa_val.jsonl")]
+    ours, others = (
+        ClaraPipeline.open(adapters=run / "joint" / "adapters", store=store).hits(texts, top_k=5).rows_BK.tolist()
+        for store in (first, second)
+    )
+    return sum(len(set(a) & set(b)) / 5 for a, b in zip(ours, others, strict=True)) / len(texts)
+
+
 def main() -> None:
     """Run one measurement, and print what it found as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.corpus", description=__doc__)
-    parser.add_argument("what", choices=["encode", "store", "part"])
+    parser.add_argument("what", choices=["encode", "store", "dtypes", "part"])
     parser.add_argument("part", nargs="?")
     parser.add_argument("folder", nargs="?", help="where the store is kept; by default it is removed at the end")
     parser.add_argument("--folder", dest="kept")
@@ -346,6 +403,8 @@ def main() -> None:
     parser.add_argument("--score", default="flat")
     parser.add_argument("--source", default="rows")
     parser.add_argument("--recall", type=float, default=0.995)
+    parser.add_argument("--run", type=Path, default=Path("demo-run"), help="of clara demo, for dtypes")
+    parser.add_argument("--limit", type=int, default=200, help="questions that dtypes asks")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     args = parser.parse_args()
     if args.what == "part":
@@ -360,7 +419,12 @@ def main() -> None:
         print(json.dumps(parts[args.part]()))
         return
     args.folder = args.kept
-    print(json.dumps(encode(args.rounds) if args.what == "encode" else store(args), indent=2))
+    works: dict[str, Callable[[], Any]] = {
+        "encode": lambda: encode(args.rounds),
+        "store": lambda: store(args),
+        "dtypes": lambda: dtypes(args.run, args.limit),
+    }
+    print(json.dumps(works[args.what](), indent=2))
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def test_the_search_that_it_sets_up_has_the_recall_that_it_says(store: StoreFold
     store.close()
     search_by(store.path, found.settings)
 
-    assert found.is_reached and all(point.recall >= wished for point in found.points)
+    assert found.is_reached and found.settings.recall is not None and found.settings.recall >= wished
     assert found.settings.queries == 30 and found.settings.wished == wished
     assert recall_of(store, questions()[1::2], 5) == pytest.approx(found.settings.recall, abs=1e-4)
     assert recall_of(store, questions()[::2], 5) >= wished
@@ -62,9 +62,8 @@ def test_the_search_that_it_sets_up_has_the_recall_that_it_says(store: StoreFold
 
 def test_a_lower_wish_fetches_no_more(store: StoreFolder) -> None:
     low, high = bench(store, questions(), wished=0.5), bench(store, questions(), wished=0.98)
-    by_effort = {point.settings.effort: point.settings.fetch for point in low.points}
-    assert high.points
-    assert all(by_effort[point.settings.effort] <= point.settings.fetch for point in high.points)
+    pairs = list(zip(low.points, high.points, strict=True))
+    assert pairs and all(one.settings.fetch <= other.settings.fetch for one, other in pairs)
 
 
 def test_a_recall_that_nothing_reaches_is_said(make_store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +72,7 @@ def test_a_recall_that_nothing_reaches_is_said(make_store: Any, monkeypatch: pyt
     made.close()
     index(made.path, IndexOptions(score="flat", kind="flat", key_dim=1))
     found = bench(StoreFolder.open(made.path), questions(), wished=1.0)
-    assert not found.is_reached and not found.points
+    assert not found.is_reached
     assert found.settings.fetch == 8 and found.settings.recall is not None and found.settings.recall < 1
 
 
