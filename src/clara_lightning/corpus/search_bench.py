@@ -85,8 +85,8 @@ class Measured:
     """What a measuring found.
 
     Attributes:
-        settings: the quickest way to search that reaches the wished recall; its own recall is of queries that it was not
-            found by.
+        settings: the quickest way to search that reaches the wished recall; its own recall is of queries that it was
+            not found by.
         milliseconds: of a query then, median.
         exact_milliseconds: of a query that is compared with every document.
         points: all ways that were tried, one for each effort.
