@@ -146,6 +146,16 @@ def test_compacting_builds_it_anew(indexed: Any) -> None:
     assert recall(open_index(less, score="flat").search(*queries(), top_k=5).rows_BK, exact.rows_BK) >= 0.95
 
 
+def test_a_store_that_became_too_small_for_its_kind_compares_all_keys(indexed: Any) -> None:
+    store = indexed(score="flat", kind="ivf-pq", key_dim=16)
+    store.close()
+    delete(store.path, [f"d{n}" for n in range(600)])
+    compact(store.path)
+    less = LatentStore.open(store.path)
+    assert less.manifest.index is not None and less.manifest.index.kind == "flat"
+    assert open_index(less, score="flat").search(*queries(), top_k=5).rows_BK.shape == (12, 5)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_building_twice_gives_the_same_bytes(indexed: Any, bytes_of: Any, kind: Any) -> None:
     store = indexed(score="flat", kind=kind)

@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from clara_lightning.corpus.index_entry import FOLDER, File, IndexEntry, IndexKind, SearchSettings
-from clara_lightning.corpus.key_index import GIB, IndexPlan, KeyIndexBuilder, plan_index, require_enough
+from clara_lightning.corpus.key_index import GIB, LEAST_KEYS, IndexPlan, KeyIndexBuilder, has_enough, plan_index
 from clara_lightning.corpus.keys import (
     DEFAULT_DIM,
     KEYS_FILE,
@@ -89,7 +89,8 @@ def build_index(store: StoreFolder, options: IndexOptions, *, search: SearchSett
     """
     store = store.whole
     num_keys = len(store) * keys_a_document(options.score, store.memory_shape)
-    require_enough(options.kind, num_keys=num_keys)
+    if not has_enough(options.kind, num_keys=num_keys):
+        raise ClaraError(f"--kind ivf-pq learns its codes from at least {LEAST_KEYS} keys, got {num_keys}: use flat")
     memory = int(options.memory_gb * GIB)
     working = store.path / FOLDER / WORKING
     shutil.rmtree(working, ignore_errors=True)  # of a build that was killed

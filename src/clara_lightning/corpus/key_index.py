@@ -24,7 +24,6 @@ import faiss as untyped
 import numpy as np
 
 from clara_lightning.corpus.index_entry import IndexKind
-from clara_lightning.errors import ClaraError
 
 faiss: Any = untyped  # its stubs do not know half of it
 
@@ -60,18 +59,13 @@ class IndexPlan:
     bytes_a_key: int
 
 
-def require_enough(kind: IndexKind, *, num_keys: int) -> None:
-    """Refuse an index that has not enough keys to learn from.
-
-    Raises:
-        ClaraError: there are fewer than 256 for ``ivf-pq``.
-    """
-    if kind == "ivf-pq" and num_keys < LEAST_KEYS:
-        raise ClaraError(f"--kind ivf-pq learns its codes from at least {LEAST_KEYS} keys, got {num_keys}: use flat")
+def has_enough(kind: IndexKind, *, num_keys: int) -> bool:
+    """Whether an index has enough keys to learn from: ``ivf-pq`` needs as many as a code has values."""
+    return kind != "ivf-pq" or num_keys >= LEAST_KEYS
 
 
 def plan_index(kind: IndexKind, *, dim: int, num_keys: int) -> IndexPlan:
-    """Choose the sizes of an index of so many keys, of which there must be enough: see :func:`require_enough`."""
+    """Choose the sizes of an index of so many keys, of which there must be enough: see :func:`has_enough`."""
     if kind == "flat":
         return IndexPlan(kind, dim, "SQfp16", 0, 0, 2 * dim + 8)
     if kind == "hnsw":

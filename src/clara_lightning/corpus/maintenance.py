@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from clara_lightning.corpus.checksums import file_sha256
 from clara_lightning.corpus.index_builder import IndexOptions, build_index
 from clara_lightning.corpus.index_entry import FOLDER, IndexEntry, SearchSettings
-from clara_lightning.corpus.keys import KEYS_FILE
+from clara_lightning.corpus.key_index import has_enough
+from clara_lightning.corpus.keys import KEYS_FILE, keys_a_document
 from clara_lightning.corpus.lock import nobody_reads, writing
 from clara_lightning.corpus.manifest import MANIFEST, Deletions, Manifest, Shard
 from clara_lightning.corpus.shards import (
@@ -296,5 +297,8 @@ def _joined(parts: Sequence[Stored]) -> Stored:
 
 def _rebuilt(store: StoreFolder, entry: IndexEntry) -> IndexEntry:
     """An index as a store had it, of the rows that it has now; searched as before, which is no longer measured."""
+    num_keys = len(store.whole) * keys_a_document(entry.score, store.memory_shape)
+    if not has_enough(entry.kind, num_keys=num_keys):
+        return build_index(store, IndexOptions(entry.score, "flat"))
     options = IndexOptions(entry.score, entry.kind, entry.key_dim)
     return build_index(store, options, search=replace(entry.search, recall=None, queries=0))
