@@ -30,6 +30,16 @@ def test_a_store_is_indexed_measured_and_searched(clara: Any, own: Path, compres
     assert clara("store", "verify", own).code == 0
 
 
+def test_a_report_says_that_the_search_was_not_exact(
+    clara: Any, own: Path, compressor: Path, files: Any, tmp_path: Path
+) -> None:
+    assert clara("store", "index", own, "--kind", "flat", "--score", "maxsim").code == 0
+    words = ("--adapters", compressor, "--store", own, "--data", files.questions, "--dense", "none", "--limit", 2)
+    assert clara("evaluate", *words, "--out", tmp_path / "report").code == 0
+    notes = json.loads((tmp_path / "report" / "results.json").read_text(encoding="utf-8"))["notes"]
+    assert any("was searched in two stages, which may miss documents: flat for maxsim" in note for note in notes)
+
+
 def test_a_missing_file_is_a_clear_line_and_a_rebuild_mends_it(clara: Any, own: Path, compressor: Path) -> None:
     search = ("search", "--store", own, "--adapters", compressor, "Where is it?")
     assert clara("store", "index", own, "--kind", "flat", "--score", "maxsim").code == 0

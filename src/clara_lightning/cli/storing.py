@@ -95,11 +95,7 @@ def info(args: argparse.Namespace) -> None:
 
 def _search_of(manifest: Manifest) -> str:
     """How the store is searched, in words."""
-    if (index := manifest.index) is None:
-        return "every document is scored"
-    found = index.search
-    recall = f"recall@{found.top_k} {found.recall}" if found.recall is not None else "recall not measured"
-    return f"{index.kind} for {index.score} over {index.rows:,} rows, {found.fetch} scored, {recall}"
+    return "every document is scored" if manifest.index is None else str(manifest.index)
 
 
 def verify(args: argparse.Namespace) -> None:

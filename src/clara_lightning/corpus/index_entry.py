@@ -97,6 +97,12 @@ class IndexEntry:
         """The same index, searched otherwise."""
         return replace(self, search=settings)
 
+    def __str__(self) -> str:
+        """How the store is searched, in words."""
+        found = self.search
+        recall = f"recall@{found.top_k} {found.recall}" if found.recall is not None else "recall not measured"
+        return f"{self.kind} for {self.score} over {self.rows:,} rows, {found.fetch} scored, {recall}"
+
     @classmethod
     def from_json(cls, values: Any) -> IndexEntry | None:
         """What a manifest says; ``None`` where it names no index, or one of a former version.

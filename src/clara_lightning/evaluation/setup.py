@@ -144,6 +144,7 @@ def prepare(settings: EvaluationSettings, inputs: Inputs, *, device: str) -> Pre
     latent = _latent_retrievers(backbone, corpus, inputs)
     hybrid = _hybrid(settings, latent[CLARA], bm25, inputs.store)
     dense, notes = _dense(settings, corpus, device=device)
+    notes += _search_notes(inputs)
     return Prepared(backbone, corpus, asked, {**latent, BM25_NAME: bm25, **hybrid, **dense}, notes)
 
 
@@ -193,6 +194,17 @@ def _hybrid(
     if settings.hybrid is None:
         return {}
     return {HYBRID: HybridRetriever(latent, bm25, store, settings=settings.hybrid)}
+
+
+def _search_notes(inputs: Inputs) -> list[str]:
+    """Where a search of the whole store is not exact."""
+    parts = inputs.store.parts if inputs.store else ()
+    entries = [(part, part.manifest.index) for part in parts]
+    return [
+        f"{part.source} was searched in two stages, which may miss documents: {entry}"
+        for part, entry in entries
+        if entry is not None and entry.score == inputs.folder.retrieval.score
+    ]
 
 
 def _dense(settings: EvaluationSettings, corpus: Corpus, *, device: str) -> tuple[dict[str, Retriever], list[str]]:
