@@ -163,7 +163,7 @@ def test_ids_may_come_from_a_file(clara: Any, own: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("words", "mistake"),
     [
-        (("store",), "store: which verb? (info, verify, append, delete, compact, index, export, pull)"),
+        (("store",), "store: which verb? (info, verify, append, delete, compact, index, bench, export, pull)"),
         (("store", "info", "nowhere"), "STORE: nowhere is no store (no such folder)"),
         (("store", "delete", "nowhere"), "store delete: --id or --ids is required: the documents to delete"),
         (("store", "delete", "nowhere", "--id", "a"), "--store: nowhere: No such file or directory"),
