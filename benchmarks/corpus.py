@@ -261,7 +261,8 @@ def search(folder: Path, source: str, wished: float) -> dict[str, Any]:
     asked = Queries.of_questions(loaded["query"], loaded["weights"])
     queries = asked if source == "questions" else Queries.of_store(store, QUESTIONS)
     found = bench(store, queries, wished=wished, tell=lambda line: print(line, file=sys.stderr))
-    search_by(folder / "store", found.settings)
+    assert store.manifest.index is not None
+    search_by(folder / "store", store.manifest.index, found.settings)
     return {
         "recall": found.settings.recall,
         "milliseconds": found.milliseconds,

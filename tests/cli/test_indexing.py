@@ -63,6 +63,7 @@ def test_a_table_says_what_was_tried(clara: Any, own: Path) -> None:
     [
         (("index", "--rebuild"), "--rebuild: STORE has no index"),
         (("index", "--kind", "flat"), "--score is required with --kind: flat, maxsim or mean, as the adapters were"),
+        (("index", "--kind", "flat", "--score", "flat", "--memory-gb", "0"), "--memory-gb must be at least 0.25"),
         (("index", "--score", "flat"), "--score has no effect without --kind"),
         (("index", "--kind", "flat", "--rebuild"), "--rebuild builds what the store has: leave out --kind"),
         (("index", "--kind", "ivf-pq", "--score", "flat"), "--kind ivf-pq learns its codes from at least 256 keys"),

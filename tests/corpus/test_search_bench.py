@@ -52,13 +52,21 @@ def recall_of(store: StoreFolder, queries: Queries, top_k: int) -> float:
 def test_the_search_that_it_sets_up_has_the_recall_that_it_says(store: StoreFolder, wished: float) -> None:
     found = bench(store, questions(), wished=wished)
     store.close()
-    search_by(store.path, found.settings)
+    search_by(store.path, store.manifest.index, found.settings)
 
     assert found.is_reached
     assert found.settings.queries == 20 and found.settings.wished == wished
     assert recall_of(store, questions()[2::3], 5) == pytest.approx(found.settings.recall, abs=1e-4)
     assert recall_of(store, questions()[::3], 5) >= wished
     assert recall_of(store, questions()[1::3], 5) >= wished
+
+
+def test_settings_of_another_index_are_refused(store: StoreFolder) -> None:
+    entry = store.manifest.index
+    store.close()
+    index(store.path, IndexOptions(score="flat", kind="flat"))
+    with pytest.raises(ClaraError, match="was built anew meanwhile: measure again"):
+        search_by(store.path, entry, SearchSettings(1, 10))
 
 
 def test_a_lower_wish_fetches_no_more(store: StoreFolder) -> None:

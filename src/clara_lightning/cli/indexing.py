@@ -87,7 +87,9 @@ def _rebuild(args: argparse.Namespace, folder: Path) -> None:
     from clara_lightning.corpus.manifest import Manifest
     from clara_lightning.corpus.store import LatentStore
 
-    has_words = has_lexical_index(LatentStore.open(folder, setting="STORE"))
+    opened = LatentStore.open(folder, setting="STORE")
+    has_words = has_lexical_index(opened)
+    opened.close()  # else the former index would be kept for a reader
     has_keys = Manifest.read(folder, setting="STORE").index is not None
     if not has_words and not has_keys:
         raise ClaraError(f"--rebuild: {folder} has no index")
@@ -105,6 +107,7 @@ def _index_words(args: argparse.Namespace, folder: Path) -> None:
     opened = LatentStore.open(folder, setting="STORE")
     with writing(opened.path, setting="STORE"):
         made = build_lexical_index(opened)
+    opened.close()
     size = sum(path.stat().st_size for path in folder_of(opened).iterdir())
     if args.json:
         print(json.dumps({"documents": len(made), "words": made.num_words, "bytes": size}))
@@ -120,7 +123,8 @@ def _index_memory(args: argparse.Namespace, folder: Path) -> None:
     from clara_lightning.corpus.maintenance import index as index_store
 
     logging.getLogger("clara_lightning").setLevel(logging.INFO)
-    options = IndexOptions(args.score, args.kind, args.key_dim, args.memory_gb or 4.0) if args.kind else None
+    memory = {} if args.memory_gb is None else {"memory_gb": args.memory_gb}
+    options = IndexOptions(args.score, args.kind, args.key_dim, **memory) if args.kind else None
     made = index_store(folder, options)
     if args.json:
         print(json.dumps({"documents": made.rows, "kind": made.kind, "score": made.score, "bytes": made.bytes}))
@@ -174,7 +178,7 @@ def bench(args: argparse.Namespace) -> None:
         threads=args.threads,
         tell=tell,
     )
-    search_by(folder, found.settings)
+    search_by(folder, store.manifest.index, found.settings)
     _print(args, found)
 
 

@@ -75,7 +75,7 @@ def info(args: argparse.Namespace) -> None:
         "bytes of memory a document": size,
         "bytes": bytes_at(args.store, setting="STORE"),
         "shards": len(manifest.shards),
-        "search": _search_of(manifest),
+        "search": str(manifest.index or "every document is scored"),
         "backbone": identity.backbone,
         "computed in": identity.compute_dtype,
         "compressor": identity.compressor,
@@ -91,11 +91,6 @@ def info(args: argparse.Namespace) -> None:
             for name, value in rows.items()
         )
     )
-
-
-def _search_of(manifest: Manifest) -> str:
-    """How the store is searched, in words."""
-    return "every document is scored" if manifest.index is None else str(manifest.index)
 
 
 def verify(args: argparse.Namespace) -> None:

@@ -195,17 +195,23 @@ def index(path: str | Path, options: IndexOptions | None = None) -> IndexEntry:
         return entry
 
 
-def search_by(path: str | Path, settings: SearchSettings) -> None:
+def search_by(path: str | Path, entry: IndexEntry, settings: SearchSettings) -> None:
     """Write into a store's manifest how its index is to be searched.
 
+    Args:
+        path: the store folder.
+        entry: the index that was measured.
+        settings: how to search it.
+
     Raises:
-        ClaraError: there is none, or another process writes to the store.
+        ClaraError: the store has another index by now, or another process writes to it.
     """
     folder = Path(path)
     with writing(folder):
         store = StoreFolder.open(folder)
-        assert store.manifest.index is not None
-        _name_index(store, store.manifest.index.searched(settings))
+        if store.manifest.index is None or store.manifest.index.folder != entry.folder:
+            raise ClaraError(f"--store: the index of {folder} was built anew meanwhile: measure again")
+        _name_index(store, entry.searched(settings))
 
 
 def _name_index(store: StoreFolder, entry: IndexEntry) -> None:
