@@ -27,7 +27,6 @@ from clara_lightning.errors import ClaraError
 
 PLAN = "encoding.json"
 SETTING = "encoder.store"
-LEDGER_SUFFIX = "json"
 
 log = logging.getLogger(__name__)
 

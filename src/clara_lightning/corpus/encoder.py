@@ -52,7 +52,7 @@ class CorpusEncoder(Callback):
             token.
 
     Raises:
-        ClaraError: an address that nothing installed can speak to, or with a flat index.
+        ClaraError: an address that nothing installed can speak to, or one together with an index.
     """
 
     def __init__(

@@ -38,6 +38,31 @@ class Index(Protocol):
         ...
 
 
+class Best:
+    """The best documents of each query so far.
+
+    Args:
+        num_queries: B.
+        top_k: K.
+        device: where scores are.
+    """
+
+    def __init__(self, num_queries: int, top_k: int, device: torch.device) -> None:
+        self.scores_BK = torch.full((num_queries, top_k), -torch.inf, device=device)
+        self.rows_BK = torch.full((num_queries, top_k), -1, device=device)
+
+    def add(self, scores_BN: Tensor, rows_BN: Tensor) -> None:
+        """Look at more documents, whose rows are greater than those before: then equal scores stay in order."""
+        scores_BN, rows_BN = torch.cat([self.scores_BK, scores_BN], 1), torch.cat([self.rows_BK, rows_BN], 1)
+        order_BK = scores_BN.sort(dim=1, descending=True, stable=True).indices[:, : self.rows_BK.shape[1]]
+        self.scores_BK, self.rows_BK = scores_BN.gather(1, order_BK), rows_BN.gather(1, order_BK)
+
+    @property
+    def num_found_B(self) -> Tensor:
+        """Documents found for each query."""
+        return (self.rows_BK >= 0).sum(dim=1)
+
+
 class ScanIndex:
     """Scores every document, block by block, with the very function that training uses.
 
@@ -54,17 +79,12 @@ class ScanIndex:
     def search(self, query_BLD: Tensor, weights_BL: Tensor, *, top_k: int) -> Hits:
         """See :class:`Index`."""
         _check_top_k(top_k, self.store)
-        best_scores = query_BLD.new_empty(query_BLD.shape[0], 0, dtype=torch.float32)
-        best_rows = torch.empty(query_BLD.shape[0], 0, dtype=torch.long, device=query_BLD.device)
+        best = Best(len(query_BLD), top_k, query_BLD.device)
         for first, memory_NLD in self.store.blocks():
             scores_BN = score(self.score, query_BLD, memory_NLD.to(query_BLD.device), weights_BL)
             rows_N = torch.arange(first, first + memory_NLD.shape[0], device=query_BLD.device)
-            best_scores = torch.cat([best_scores, scores_BN], dim=1)
-            best_rows = torch.cat([best_rows, rows_N.expand(query_BLD.shape[0], -1)], dim=1)
-            # A stable sort keeps earlier rows first among equal scores.
-            order = best_scores.sort(dim=1, descending=True, stable=True).indices[:, :top_k]
-            best_scores, best_rows = best_scores.gather(1, order), best_rows.gather(1, order)
-        return Hits(best_scores, best_rows)
+            best.add(scores_BN, rows_N.expand_as(scores_BN))
+        return Hits(best.scores_BK, best.rows_BK)
 
 
 class LiveIndex:

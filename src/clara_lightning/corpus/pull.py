@@ -20,7 +20,7 @@ AT_ONCE = 8
 
 
 def pull(url: str, folder: str | Path, *, tell: Callable[[str], None] = lambda line: None) -> Manifest:
-    """Copy a store at an address into a folder; each file is compared with its checksum. Its index is left out.
+    """Copy a store at an address into a folder; each file is compared with its checksum. BM25's index is left out.
 
     After an interruption it goes on: files that are there and right are not brought again.
 
@@ -40,14 +40,14 @@ def pull(url: str, folder: str | Path, *, tell: Callable[[str], None] = lambda l
     manifest = Manifest.parse(content, path=f"{address.url}/{MANIFEST}")
     is_begun = _is_begun(target, address.url)
     with writable(target):
-        for place in ("shards", "deletions") if manifest.deletions else ("shards",):
-            (target / place).mkdir(parents=True, exist_ok=True)
+        target.mkdir(parents=True, exist_ok=True)
         write_json(target / PULLING, {"address": address.url})
 
     def bring(named: tuple[str, str]) -> None:
         name, sha256 = named
         file = target / name
         with writable(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
             if is_begun and file.exists() and file_sha256(file) != sha256:  # of another generation
                 file.unlink()
             fetch(address, name, sha256, file)

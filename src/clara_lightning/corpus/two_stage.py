@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clara_lightning.corpus.index import Hits, ScanIndex
+from clara_lightning.corpus.index import Best, Hits, ScanIndex
 from clara_lightning.corpus.index_entry import IndexEntry, SearchSettings, rebuild_hint
 from clara_lightning.corpus.key_index import KeyIndex
 from clara_lightning.corpus.keys import KEYS_FILE, Keys, keys_a_document
@@ -156,31 +156,6 @@ class TwoStageIndex:
     def _rows_at_a_time(self) -> int:
         length, dim = self.store.memory_shape
         return max(1, BATCH_BYTES // (4 * length * dim))
-
-
-class Best:
-    """The best documents of each query so far.
-
-    Args:
-        num_queries: B.
-        top_k: K.
-        device: where scores are.
-    """
-
-    def __init__(self, num_queries: int, top_k: int, device: torch.device) -> None:
-        self.scores_BK = torch.full((num_queries, top_k), -torch.inf, device=device)
-        self.rows_BK = torch.full((num_queries, top_k), -1, device=device)
-
-    def add(self, scores_BN: Tensor, rows_BN: Tensor) -> None:
-        """Look at more documents, whose rows are greater than those before: then equal scores stay in order."""
-        scores_BN, rows_BN = torch.cat([self.scores_BK, scores_BN], 1), torch.cat([self.rows_BK, rows_BN], 1)
-        order_BK = scores_BN.sort(dim=1, descending=True, stable=True).indices[:, : self.rows_BK.shape[1]]
-        self.scores_BK, self.rows_BK = scores_BN.gather(1, order_BK), rows_BN.gather(1, order_BK)
-
-    @property
-    def num_found_B(self) -> Tensor:
-        """Documents found for each query."""
-        return (self.rows_BK >= 0).sum(dim=1)
 
 
 def merge_keys(scores_QW: np.ndarray, rows_QW: np.ndarray, weights_Q: np.ndarray, *, fetch: int) -> np.ndarray:
