@@ -1,4 +1,4 @@
-"""Addresses that need no network: of this process's memory, and of its disk."""
+"""A small store, and addresses that need no network: of this process's memory, and of its disk."""
 
 from __future__ import annotations
 
@@ -9,6 +9,21 @@ from typing import Any
 
 import fsspec
 import pytest
+import torch
+
+from clara_lightning.corpus.store import LatentStore
+
+
+@pytest.fixture
+def memory_NLD() -> torch.Tensor:
+    """Memory of eleven documents."""
+    return torch.randn(11, 2, 8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def made(make_store: Any, memory_NLD: torch.Tensor) -> LatentStore:
+    """Eleven documents in shards of four."""
+    return make_store(memory_NLD)  # type: ignore[no-any-return]
 
 
 @pytest.fixture

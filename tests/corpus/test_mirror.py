@@ -26,14 +26,9 @@ from clara_lightning.errors import ClaraError
 
 
 @pytest.fixture
-def memory_NLD() -> torch.Tensor:
-    return torch.randn(11, 2, 8, generator=torch.Generator().manual_seed(0))
-
-
-@pytest.fixture
-def local(make_store: Any, memory_NLD: torch.Tensor) -> LatentStore:
-    """Eleven documents in shards of four."""
-    return make_store(memory_NLD)  # type: ignore[no-any-return]
+def local(made: LatentStore) -> LatentStore:
+    """A store in a folder of this machine."""
+    return made
 
 
 @pytest.fixture

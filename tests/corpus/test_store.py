@@ -17,17 +17,6 @@ from clara_lightning.data.records import Document
 from clara_lightning.errors import ClaraError
 
 
-@pytest.fixture
-def memory_NLD() -> torch.Tensor:
-    return torch.randn(11, 2, 8, generator=torch.Generator().manual_seed(0))
-
-
-@pytest.fixture
-def made(make_store: Any, memory_NLD: torch.Tensor) -> LatentStore:
-    """Eleven documents in shards of four."""
-    return make_store(memory_NLD)  # type: ignore[no-any-return]
-
-
 def refusal(path: Path) -> str:
     with pytest.raises(ClaraError) as caught:
         LatentStore.open(path)
