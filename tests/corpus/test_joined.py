@@ -95,6 +95,11 @@ def test_an_id_in_two_folders_is_refused_when_it_is_looked_for(parts: list[Path]
         joined.rows_of(["d0"])
 
 
+def test_a_folder_that_is_named_twice_is_refused(parts: list[Path]) -> None:
+    with pytest.raises(ClaraError, match=r"--store: .*a is named 2 times"):
+        LatentStore.open([*parts, parts[0]])
+
+
 def test_an_empty_list_is_refused(tmp_path: Path) -> None:
     (tmp_path / "stores.txt").write_text("# none\n", encoding="utf-8")
     with pytest.raises(ClaraError, match="names no store folder"):

@@ -43,6 +43,9 @@ class LatentStore:
     def __init__(self, *parts: StoreFolder) -> None:
         self.parts = parts
         self._starts = [0, *accumulate(map(len, parts))]
+        for source, count in Counter(part.source for part in parts).items():
+            if count > 1:
+                raise ClaraError(f"--store: {source} is named {count} times")
         for part in parts[1:]:
             if difference := parts[0].manifest.identity.difference(part.manifest.identity):
                 raise ClaraError(f"--store: {parts[0].source} and {part.source} do not go together: {difference}")
