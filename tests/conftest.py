@@ -44,7 +44,7 @@ from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.data.records import Document, Passage, Question
 
 Chat = Literal["system", "no_system", "none"]
-KINDS: tuple[MemoryKind, ...] = ("published", "calibrated", "anchors")
+KINDS: tuple[MemoryKind, ...] = ("published", "calibrated", "anchors", "words")
 ALL_ADAPTERS = (COMPRESSOR, GENERATOR, QUERY_REASONER)
 
 # Of different lengths; the last is longer than 32 tokens, so it is cut where ``document_tokens`` is 32.

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from clara_lightning.backbone.adapters import COMPRESSOR
 from clara_lightning.backbone.backbone import ClaraBackbone
+from clara_lightning.backbone.words import Words
 from clara_lightning.data.prompts import IGNORED, Prompt
 
 
@@ -22,6 +23,12 @@ def memory_of(backbone: ClaraBackbone, text: str, *, adapter: str) -> Tensor:
     embedded = lm.get_input_embeddings()(ids)
     read = head.tokens_LD.detach().clone()
     anchors = torch.zeros_like(read)
+    if head.config.kind == "words":
+        # Which words are rare is tested elsewhere (test_words.py, test_memory.py).
+        positions, filled = head.anchors(*_tokens(backbone, text))
+        for row, place in enumerate(positions[0][filled[0]].tolist()):
+            anchors[row] = embedded[place].float() - head.centre_D
+        read = read + anchors
     if head.config.kind == "anchors":
         frequency, total = head.document_frequency_V.tolist(), int(head.num_documents)
         special = set(backbone.tokenizer.all_special_ids)
@@ -37,6 +44,11 @@ def memory_of(backbone: ClaraBackbone, text: str, *, adapter: str) -> Tensor:
         return hidden
     corrected = (hidden - head.hidden_mean_D) / head.hidden_std_D * head.gain_D + head.bias_D
     return corrected if head.config.kind == "calibrated" else anchors + head.scale * corrected
+
+
+def _tokens(backbone: ClaraBackbone, text: str) -> tuple[Tensor, Tensor, Words | None]:
+    tokens = backbone.tokenize([text])
+    return tokens.ids_NT, tokens.ordinary_NT, tokens.words
 
 
 @torch.no_grad()

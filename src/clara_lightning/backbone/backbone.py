@@ -6,7 +6,7 @@ positions, D hidden size, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +38,7 @@ from clara_lightning.backbone.likelihood import AnswerLoss, TokenLosses
 from clara_lightning.backbone.memory import MemoryConfig, MemoryHead
 from clara_lightning.backbone.packing import Sequences
 from clara_lightning.backbone.runner import Runner
+from clara_lightning.backbone.words import Spelling, Words
 from clara_lightning.data.prompts import (
     IGNORED,
     Prompt,
@@ -57,14 +58,21 @@ class Tokens(NamedTuple):
     Attributes:
         ids_NT: token ids.
         ordinary_NT: True on tokens that may be anchors.
+        words: the tokens' words, where the kind of memory asks for them.
         lengths: of each text, cut.
         num_cut: how many were cut.
     """
 
     ids_NT: Tensor
     ordinary_NT: Tensor
+    words: Words | None
     lengths: tuple[int, ...]
     num_cut: int
+
+    def to(self, device: torch.device) -> Tokens:
+        """The same on a device."""
+        words = self.words and Words(*(value.to(device) for value in self.words))
+        return self._replace(ids_NT=self.ids_NT.to(device), ordinary_NT=self.ordinary_NT.to(device), words=words)
 
     def of(self, number: int) -> list[int]:
         """The token ids of one text."""
@@ -196,6 +204,7 @@ class ClaraBackbone(nn.Module):
         quicken(self.causal_lm)
         self._runner = Runner(self.causal_lm)
         self.prefixes = PrefixCache()
+        self._spelling = Spelling(tokenizer, vocab_size)
         self._special_ids = torch.tensor(sorted(set(tokenizer.all_special_ids)), dtype=torch.long)
         # What the weights come with (repetition penalty, sampling) would join in where we leave something open.
         self.causal_lm.generation_config = GenerationConfig()
@@ -278,6 +287,20 @@ class ClaraBackbone(nn.Module):
         finally:
             self.lm.train(was_training)
 
+    @contextmanager
+    def shortened(self, tokens: int) -> Iterator[None]:
+        """Scope in which memories have so many tokens: one of those that a nested compressor is trained for."""
+        before, self.prompts.memory_tokens = self.prompts.memory_tokens, tokens
+        try:
+            yield
+        finally:
+            self.prompts.memory_tokens = before
+
+    @property
+    def memory_tokens(self) -> int:
+        """L of the memories that are made and read now."""
+        return self.prompts.memory_tokens
+
     def train_only(self, names: Sequence[str]) -> None:
         """Let exactly these adapters, with their memory tokens, take gradients."""
         set_trainable(self.lm, names)
@@ -306,7 +329,8 @@ class ClaraBackbone(nn.Module):
             real_NT[number, :length] = True
         ordinary_NT = real_NT & ~torch.isin(ids_NT, self._special_ids)
         num_cut = sum(len(row) > limit for row in rows)
-        return Tokens(ids_NT.to(self.device), ordinary_NT.to(self.device), lengths, num_cut)
+        words = self._spelling.words(ids_NT, ordinary_NT) if self.memory_config.kind == "words" else None
+        return Tokens(ids_NT, ordinary_NT, words, lengths, num_cut).to(self.device)
 
     def _token_rows(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, not cut."""
@@ -317,9 +341,9 @@ class ClaraBackbone(nn.Module):
         return sum(len(row) > self.memory_config.document_tokens for row in self._token_rows(texts))
 
     def rarest_tokens(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """Ids of each text's L rarest tokens, in their order: those that memory of kind ``anchors`` is anchored in."""
+        """Ids of each text's L anchors, in their order."""
         tokens, head = self.tokenize(texts), self.head(COMPRESSOR)
-        positions_NL, filled_NL = head.anchors(tokens.ids_NT, tokens.ordinary_NT)
+        positions_NL, filled_NL = head.anchors(tokens.ids_NT, tokens.ordinary_NT, tokens.words)
         ids_NL = tokens.ids_NT.gather(1, positions_NL)
         return [tuple(ids[filled].tolist()) for ids, filled in zip(ids_NL, filled_NL, strict=True)]
 
@@ -384,16 +408,16 @@ class ClaraBackbone(nn.Module):
         placed = self._place_memory(self.tokenize(texts), self.head(adapter))
         with self.use_adapter(adapter):
             logits_XV = self._runner.logits(placed.inputs_PD, placed.sequences, placed.memory_NL.flatten())
-        return logits_XV.float().view(len(texts), self.memory_config.tokens, -1)
+        return logits_XV.float().view(len(texts), self.memory_tokens, -1)
 
     def _place_memory(self, tokens: Tokens, head: MemoryHead) -> Placed:
         """Texts with memory tokens behind them, each with its anchor where there are anchors."""
-        (count, width), length = tokens.ids_NT.shape, head.config.tokens
+        (count, width), length = tokens.ids_NT.shape, self.memory_tokens
         text_NTD = self.embed(tokens.ids_NT)
-        memory_NLD = head.tokens_LD.expand(count, -1, -1)
+        memory_NLD = head.tokens_LD[:length].expand(count, -1, -1)
         anchor_NLD, weights_NL = None, torch.ones(count, length, device=text_NTD.device)
-        if head.config.kind == "anchors":
-            positions_NL, filled_NL = head.anchors(tokens.ids_NT, tokens.ordinary_NT)
+        if head.config.is_anchored:
+            positions_NL, filled_NL = head.anchors(tokens.ids_NT, tokens.ordinary_NT, tokens.words, length=length)
             index = positions_NL.unsqueeze(-1).expand(-1, -1, text_NTD.shape[-1])
             centred_NLD = text_NTD.gather(1, index).float() - head.centre_D
             anchor_NLD = centred_NLD * filled_NL.unsqueeze(-1)  # an empty place is the mean embedding
@@ -507,7 +531,10 @@ class ClaraBackbone(nn.Module):
             sample: documents over which mean and spread of the hidden states are measured.
         """
         head = self.head(COMPRESSOR)
-        head.count_tokens(self._token_rows(documents), self._token_rows(questions))
+        rows = self._token_rows(documents)
+        head.count_tokens(rows, self._token_rows(questions))
+        if head.config.kind == "words":
+            head.count_words(self._buckets(rows))
         step = max(1, len(documents) // sample)
         chosen = list(documents)[::step][:sample]
         states = []
@@ -517,6 +544,13 @@ class ClaraBackbone(nn.Module):
                 hidden_PD = self._runner.hidden(placed.inputs_PD, placed.sequences)
             states.append(hidden_PD[placed.memory_NL.flatten()].float())
         head.calibrate(torch.cat(states))
+
+    def _buckets(self, rows: Iterable[list[int]]) -> Iterator[Tensor]:
+        """The words of each text, not cut."""
+        for row in rows:
+            ids_1T = torch.tensor([row], dtype=torch.long)
+            ordinary_1T = ~torch.isin(ids_1T, self._special_ids)
+            yield self._spelling.words(ids_1T, ordinary_1T).bucket_NT[ordinary_1T].to(self.device)
 
     def _enable_gradient_checkpointing(self) -> None:
         """Recompute each layer under the adapter of its forward.

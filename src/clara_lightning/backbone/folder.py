@@ -60,7 +60,7 @@ class RetrievalConfig:
     @classmethod
     def default(cls, memory: MemoryConfig) -> RetrievalConfig:
         """Before any retrieval training: late interaction for anchors, the method's flattened cosine otherwise."""
-        return cls(score="maxsim" if memory.kind == "anchors" else "flat")
+        return cls(score="maxsim" if memory.is_anchored else "flat")
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,9 @@ def architecture_of(model: ClaraBackbone) -> dict[str, Any]:
 
 def fingerprint(backbone: ClaraBackbone, adapter: str = COMPRESSOR) -> str:
     """sha256 over everything that decides the memory an adapter makes, apart from the backbone's own weights."""
-    digest = hashlib.sha256(repr((FORMAT, asdict(backbone.memory_config), architecture_of(backbone))).encode())
+    memory = {key: value for key, value in asdict(backbone.memory_config).items() if value or key != "nested"}
+    memory["tokens"] = backbone.memory_config.width  # a nested compressor is the same one for all its lengths
+    digest = hashlib.sha256(repr((FORMAT, memory, architecture_of(backbone))).encode())
     tensors = _adapter_tensors(backbone, adapter) | _whole(backbone.heads[adapter].state_dict())
     for name in sorted(tensors):
         value = tensors[name]

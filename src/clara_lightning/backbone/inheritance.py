@@ -11,7 +11,12 @@ from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.backbone.memory import MemoryConfig
 from clara_lightning.errors import ClaraError
 
-NAMES = {"tokens": "memory_tokens", "document_tokens": "document_tokens", "kind": "memory"}  # the stages' settings
+NAMES = {  # the stages' settings
+    "tokens": "memory_tokens",
+    "document_tokens": "document_tokens",
+    "kind": "memory",
+    "nested": "nested",
+}
 
 
 def inherit_memory(parent: AdapterFolder | None, given: Mapping[str, Any], *, resize: bool) -> MemoryConfig:
@@ -26,10 +31,14 @@ def inherit_memory(parent: AdapterFolder | None, given: Mapping[str, Any], *, re
         ClaraError: it does not.
     """
     chosen = {key: given[name] for key, name in NAMES.items() if given.get(name) is not None}
+    if "nested" in chosen:
+        chosen["nested"] = tuple(sorted(set(chosen["nested"])))
     if parent is None:
         return MemoryConfig(**chosen)
     for key, value in chosen.items():
         own = getattr(parent.memory, key)
+        if key == "tokens" and parent.memory.holds(value):
+            continue
         if value != own and not (resize and key != "kind"):
             mend = "" if key == "kind" else "; model.init_args.resize true adapts them"
             raise ClaraError(

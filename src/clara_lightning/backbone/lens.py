@@ -163,7 +163,7 @@ def _lenses(
             Place(
                 anchor,
                 tuple(_word(tokenizer, token, value, standing) for token, value in zip(ids, values, strict=True)),
-                empty=anchor is None and backbone.memory_config.kind == "anchors",
+                empty=anchor is None and backbone.memory_config.is_anchored,
             )
             for anchor, ids, values in rows
         )
@@ -173,9 +173,9 @@ def _lenses(
 def anchor_words(backbone: ClaraBackbone, texts: Sequence[str], *, adapter: str) -> list[list[str | None]]:
     """The token that each place of each text's memory stands on; ``None`` where there is none."""
     head, tokens = backbone.head(adapter), backbone.tokenize(texts)
-    if head.config.kind != "anchors":
+    if not head.config.is_anchored:
         return [[None] * head.config.tokens for _ in texts]
-    positions_NL, filled_NL = head.anchors(tokens.ids_NT, tokens.ordinary_NT)
+    positions_NL, filled_NL = head.anchors(tokens.ids_NT, tokens.ordinary_NT, tokens.words)
     ids_NL = tokens.ids_NT.gather(1, positions_NL)
     return [
         [_decoded(backbone.tokenizer, token) if filled else None for token, filled in zip(ids, there, strict=True)]

@@ -222,7 +222,7 @@ class _Step:
         """Memory ``(N, L, D)``, and the distance between the mean states of text and memory."""
         count, dim, head = reading.texts, self.skeleton.hidden_size, self.skeleton.heads[reading.adapter]
         text_NTD = torch.empty(count, reading.tokens, dim, dtype=self.skeleton.settings.dtype)
-        anchor_NLD = torch.empty(count, self.length, dim) if head.config.kind == "anchors" else None
+        anchor_NLD = torch.empty(count, self.length, dim) if head.config.is_anchored else None
         tokens_NLD = head.tokens_LD.expand(count, -1, -1)
         tokens_NLD = tokens_NLD if anchor_NLD is None else tokens_NLD + anchor_NLD
         sequences = _sequences(count, reading.tokens + self.length, self.skeleton.settings)

@@ -69,9 +69,10 @@ class ClaraModule(LightningModule, ABC):
     Args:
         backbone: pretrained weights; the name may be left out where ``init_from`` names it.
         init_from: adapter folder of an earlier stage; its memory, prompt and adapters are taken over.
-        memory_tokens: l, memory tokens per document; must agree with ``init_from``.
+        memory_tokens: l, memory tokens per document; must agree with ``init_from``, or lie between the ends of its
+            ``nested``.
         document_tokens: documents are cut after so many tokens; must agree with ``init_from``.
-        memory: kind of memory (``anchors``, ``calibrated``, ``published``); must agree with ``init_from``.
+        memory: kind of memory (``words``, ``anchors``, ``calibrated``, ``published``); must agree with ``init_from``.
         lora: settings of the adapters; with ``init_from``, that folder's.
         prompt: the words around background and question; with ``init_from``, that folder's.
         optimizer: called with the parameter groups.
@@ -82,6 +83,7 @@ class ClaraModule(LightningModule, ABC):
         max_new_tokens: such an answer ends there at the latest.
         resize: let memory and document tokens differ from those of ``init_from``: memory tokens are cut, or new ones
             join them.
+        nested: numbers of memory tokens that are trained at once.
     """
 
     backbone: ClaraBackbone
@@ -102,10 +104,12 @@ class ClaraModule(LightningModule, ABC):
         generate_rows: int,
         max_new_tokens: int,
         resize: bool = False,
+        nested: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.parent = AdapterFolder.open(init_from, setting="model.init_args.init_from") if init_from else None
         given = {"memory_tokens": memory_tokens, "document_tokens": document_tokens, "memory": memory}
+        given["nested"] = nested
         self.resize = resize
         self.memory_config = inherit_memory(self.parent, given, resize=resize)
         self.lora = inherit(self.parent and self.parent.lora, lora, LoraSettings(), "lora")
