@@ -66,7 +66,7 @@ def test_a_head_with_more_than_a_product_is_found(tiny_model: Models, family: st
     model = tiny_model(family, vocab_size=320, dtype=torch.float64).requires_grad_(False)
     runner, sequences = Runner(model), Sequences((4, 3), CPU)
     x, places, ids = embedded(model, list(range(5, 12))), torch.tensor([1, 2, 5]), torch.tensor([7, 9, 100])
-    found = runner.losses(x, sequences, places, ids)
+    found = runner.losses(runner.seen(x, sequences, places), ids)
     assert runner._plain_head is plain
     logits = torch.cat([model(inputs_embeds=part[None]).logits[0] for part in x.split([4, 3])])
     wanted = nn.functional.cross_entropy(logits[places], ids, reduction="none")

@@ -13,7 +13,25 @@ from clara_lightning.backbone.adapters import COMPRESSOR
 from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.words import Spelling, Words
 
-PIECES = ["<s>", "Ġthe", "the", "ĠWo", "j", "tyla", "ĠWOJ", "TYLA", "1", "9", "Ġ7", ".", "Ġ(", "\n", "日", "本", "\ufffd"]
+PIECES = [
+    "<s>",
+    "Ġthe",
+    "the",
+    "ĠWo",
+    "j",
+    "tyla",
+    "ĠWOJ",
+    "TYLA",
+    "1",
+    "9",
+    "Ġ7",
+    ".",
+    "Ġ(",
+    "\n",
+    "日",
+    "本",
+    "\ufffd",
+]
 TEXTS = [piece.replace("Ġ", " ") for piece in PIECES]
 
 

@@ -132,7 +132,7 @@ def test_resize_keeps_the_memory_tokens_that_both_have(
     assert outcome.code == 0
     shown = yaml.safe_load((run / "settings_in_effect.yaml").read_text(encoding="utf-8"))
     assert shown["init_from"] == f"{compressor_run / 'adapters'} (SalientCompressor): loaded compressor, generator"
-    assert shown["memory"].startswith(f"anchors, {document_tokens} tokens to {tokens} (")
+    assert shown["memory"].startswith(f"words, {document_tokens} tokens to {tokens} (")
     assert shown["memory"].endswith("resized from 40 to 4")
     assert all(value in outcome.err for value in shown.values())
     before, after = (
@@ -148,7 +148,7 @@ def test_resize_keeps_the_memory_tokens_that_both_have(
 def test_resize_does_not_change_the_kind_of_memory(commands: Any, clara: Any, compressor: Path, tmp_path: Path) -> None:
     other = ("--model.memory", "calibrated", "--model.resize", "true")
     refused = clara(*commands.fit_compressor(tmp_path / "run", *other, init_from=compressor))
-    assert refused.mistake.endswith("were trained with anchors")
+    assert refused.mistake.endswith("were trained with words")
 
 
 def test_validate_measures_the_adapters_of_a_run(commands: Any, clara: Any, compressor_run: Path) -> None:

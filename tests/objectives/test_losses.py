@@ -15,6 +15,7 @@ from clara_lightning.objectives import losses
 from clara_lightning.objectives.losses import (
     compression_mse,
     head_cross_entropy,
+    head_distance,
     info_nce,
     information_retained,
 )
@@ -175,3 +176,47 @@ def test_head_cross_entropy_refuses_a_head_that_is_trained() -> None:
 def test_head_cross_entropy_of_an_impossible_token_is_finite() -> None:
     hidden, weight = torch.tensor([[1.0]]), torch.tensor([[0.0], [500.0]])
     assert head_cross_entropy(hidden, weight, None, torch.tensor([0])).item() == pytest.approx(500.0)
+
+
+@pytest.mark.parametrize("rows", [3, 256])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 3e-2)]
+)
+def test_head_distance_is_the_divergence_of_whole_logits(
+    rows: int, dtype: torch.dtype, tolerance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losses, "_PART", rows)
+    hidden, weight, bias, _ = head_inputs(dtype)
+    teacher, weights = hidden.flip(0) * 1.5, torch.linspace(-1, 2, 10)
+    results = []
+    for ours in (True, False):
+        x = hidden.clone().requires_grad_()
+        if ours:
+            distance = head_distance(x, teacher, weight, bias)
+        else:
+            wide = torch.promote_types(dtype, torch.float32)
+            own, wanted = (functional.linear(y, weight, bias).to(wide).log_softmax(-1) for y in (x, teacher))
+            distance = (wanted.exp() * (wanted - own)).sum(-1)
+        (distance * weights).sum().backward()
+        assert x.grad is not None
+        results.append((distance.detach(), x.grad))
+    for found, wanted in zip(*results, strict=True):
+        assert found.dtype == wanted.dtype
+        assert (found.double() - wanted.double()).norm() <= tolerance * wanted.double().norm()
+
+
+def test_head_distance_by_finite_differences() -> None:
+    hidden, weight, bias, _ = head_inputs(torch.float64)
+    teacher = hidden.flip(0).clone()
+    assert torch.autograd.gradcheck(lambda x: head_distance(x, teacher, weight, bias), (hidden.requires_grad_(),))
+
+
+def test_head_distance_to_itself_is_nothing() -> None:
+    hidden, weight, bias, _ = head_inputs(torch.float32)
+    torch.testing.assert_close(head_distance(hidden, hidden, weight, bias), torch.zeros(10))
+
+
+def test_head_distance_refuses_a_head_that_is_trained() -> None:
+    hidden, weight, _, _ = head_inputs(torch.float32)
+    with pytest.raises(ValueError, match="frozen"):
+        head_distance(hidden, hidden, weight.requires_grad_(), None)

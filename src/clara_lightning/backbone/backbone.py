@@ -468,12 +468,37 @@ class ClaraBackbone(nn.Module):
         return self.token_losses(prompts, memory, adapter=adapter).by_prompt(len(prompts))
 
     def token_losses(
-        self, prompts: Sequence[Prompt], memory: Tensor | None = None, *, adapter: str | None = GENERATOR
+        self,
+        prompts: Sequence[Prompt],
+        memory: Tensor | None = None,
+        *,
+        adapter: str | None = GENERATOR,
+        teacher: Tensor | None = None,
     ) -> TokenLosses:
         """As :meth:`answer_loss`, token by token; the LM head runs at answer positions alone.
 
         The tokens that all prompts begin with are read once.
+
+        Args:
+            prompts: see :meth:`answer_loss`.
+            memory: the same.
+            adapter: the same.
+            teacher: what :meth:`teach` made of prompts with the same answers.
         """
+        seen, rows_X, ids_X = self._see_answers(prompts, memory, adapter=adapter)
+        distances_X = None if teacher is None else self._runner.distances(seen, teacher)
+        return TokenLosses(self._runner.losses(seen, ids_X), rows_X, ids_X, distances_X)
+
+    @torch.no_grad()
+    def teach(self, prompts: Sequence[Prompt]) -> Tensor:
+        """What the bare backbone expects at the answers of prompts, to be learned from; for :meth:`token_losses`."""
+        with self.evaluating():
+            return self._see_answers(prompts, None, adapter=None)[0]
+
+    def _see_answers(
+        self, prompts: Sequence[Prompt], memory: Tensor | None, *, adapter: str | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What the LM sees in front of each answer token, that token's prompt, and its id."""
         batch = self.prompts.encode(prompts)
         shared = len(self.prompts.prefix(prompts)) if len(prompts) > 1 else 0
         real_BT = batch.attention.bool()
@@ -485,8 +510,8 @@ class ClaraBackbone(nn.Module):
         sequences = Sequences(tuple(real_BT.sum(1).tolist()), self.device, shared)
         inputs_PD = self._splice(batch.ids[real_BT], batch.slots[real_BT], memory)
         with self.use_adapter(adapter):
-            losses_X = self._runner.losses(inputs_PD, sequences, places_X.to(self.device), ids_X)
-        return TokenLosses(losses_X, rows_X, ids_X)
+            seen = self._runner.seen(inputs_PD, sequences, places_X.to(self.device))
+        return seen, rows_X, ids_X
 
     def reading(
         self,

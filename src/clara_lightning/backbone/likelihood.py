@@ -29,11 +29,13 @@ class TokenLosses(NamedTuple):
         losses_X: nats, float32.
         rows_X: the prompt of each token.
         ids_X: the token itself.
+        distances_X: how far its distribution lies from a teacher's (KL, nats, float32), where there is a teacher.
     """
 
     losses_X: Tensor
     rows_X: Tensor
     ids_X: Tensor
+    distances_X: Tensor | None = None
 
     def by_prompt(self, count: int) -> AnswerLoss:
         """Added up for each of ``count`` prompts."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from clara_lightning.backbone.packing import ATTENTION, Sequences
-from clara_lightning.objectives.losses import head_cross_entropy
+from clara_lightning.objectives.losses import head_cross_entropy, head_distance
 
 log = logging.getLogger(__name__)
 
@@ -64,15 +64,30 @@ class Runner:
         with only_at(self.model, places_X if packed else sequences.padded_P[places_X]):
             return cast(Tensor, self._run(self.model, inputs_PD, sequences, packed=packed).logits[0])
 
-    def losses(self, inputs_PD: Tensor, sequences: Sequences, places_X: Tensor, ids_X: Tensor) -> Tensor:
-        """Negative log-likelihood ``(X,)`` in nats, float32, of the tokens ``ids_X`` that follow the positions."""
+    def seen(self, inputs_PD: Tensor, sequences: Sequences, places_X: Tensor) -> Tensor:
+        """What decides the token behind each of some positions.
+
+        Its last hidden state ``(X, D)``, or the logits ``(X, V)`` where more than the output layer stands behind it.
+        """
         self.try_out()
         if not self._plain_head:
-            logits_XV = self.logits(inputs_PD, sequences, places_X)
-            return nn.functional.cross_entropy(logits_XV.float(), ids_X, reduction="none")
-        hidden_PD = self._hidden(inputs_PD, sequences, packed=self.packs(sequences))
+            return self.logits(inputs_PD, sequences, places_X)
+        return self._hidden(inputs_PD, sequences, packed=self.packs(sequences))[places_X]
+
+    def losses(self, seen: Tensor, ids_X: Tensor) -> Tensor:
+        """Negative log-likelihood ``(X,)`` in nats, float32, of the tokens that follow on what was :meth:`seen`."""
+        if not self._plain_head:
+            return nn.functional.cross_entropy(seen.float(), ids_X, reduction="none")
         head = cast(nn.Linear, self.model.get_output_embeddings())
-        return head_cross_entropy(hidden_PD[places_X], head.weight, head.bias, ids_X)
+        return head_cross_entropy(seen, head.weight, head.bias, ids_X)
+
+    def distances(self, seen: Tensor, teacher: Tensor) -> Tensor:
+        """``KL(teacher || own)`` ``(X,)`` in nats, float32, of the tokens behind what both have :meth:`seen`."""
+        if not self._plain_head:
+            own_XV, wanted_XV = (logits.float().log_softmax(-1) for logits in (seen, teacher))
+            return nn.functional.kl_div(own_XV, wanted_XV, log_target=True, reduction="none").sum(-1)
+        head = cast(nn.Linear, self.model.get_output_embeddings())
+        return head_distance(seen, teacher, head.weight, head.bias)
 
     def packs(self, sequences: Sequences) -> bool:
         """Whether these sequences are run without padding."""

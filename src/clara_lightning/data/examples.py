@@ -17,7 +17,7 @@ from lightning.pytorch import LightningDataModule
 from clara_lightning.data.loading import BatchLoader
 from clara_lightning.errors import ClaraError
 
-Task = Literal["question", "all_pairs", "paraphrase"]
+Task = Literal["question", "all_pairs", "paraphrase", "continuation", "reconstruction"]
 Row = TypeVar("Row")
 Example = TypeVar("Example")
 
@@ -28,8 +28,9 @@ class ReadingExample:
 
     Attributes:
         documents: what is compressed.
-        task: a ``question``, ``all_pairs`` (all questions and answers in one turn), or a ``paraphrase``.
-        question: for the task ``question``.
+        task: a ``question``, ``all_pairs`` (all questions and answers in one turn), a ``paraphrase``, a
+            ``continuation`` (what stands behind the document) or a ``reconstruction`` (a part of it, word by word).
+        question: for the task ``question``; for a reconstruction the words that the part begins behind.
         answer: the text that the generator learns to write.
         references: every text that counts as right when the answer is scored; without any, ``answer`` alone.
         gold: for each document whether it holds the answer; empty where that is not known.

@@ -6,18 +6,22 @@ import logging
 import random
 from collections.abc import Sequence
 
-from clara_lightning.data.examples import ExamplesDataModule, ReadingExample
+from clara_lightning.data.examples import ExamplesDataModule, ReadingExample, Task
 from clara_lightning.data.readers import read_questions, read_scp
-from clara_lightning.data.records import QAPair, Question, SCPExample
+from clara_lightning.data.records import Question, SCPExample
+from clara_lightning.data.tasks import MAKE, asked, suits
 from clara_lightning.errors import ClaraError
 
 log = logging.getLogger(__name__)
+
+_NOTHING_SUITS = "it has a paraphrase alone, and data.init_args.paraphrase_share is 0"
 
 
 class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
     """Salient Compressor Pretraining: one document and one of its targets (paper, section 3.1).
 
-    Each epoch draws for every document one of: a single pair that is asked, all pairs in one turn, the paraphrase.
+    Each epoch draws for every document one of: a single pair that is asked, all pairs in one turn, the paraphrase, a
+    part of the document to be written from the memory of the whole, what follows on its first part.
 
     Args:
         train: SCP file, or a QA file whose questions are grouped by their gold passage.
@@ -30,6 +34,8 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
         pair_share: weight of asking a single pair.
         all_pairs_share: weight of writing all pairs in one turn (the published recipe).
         paraphrase_share: weight of the paraphrase, where the document has one.
+        reconstruction_share: weight of writing out half of the document, from a place that is drawn.
+        continuation_share: weight of writing the second part of the document from the memory of its first.
     """
 
     def __init__(
@@ -45,6 +51,8 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
         pair_share: float = 0.5,
         all_pairs_share: float = 0.3,
         paraphrase_share: float = 0.2,
+        reconstruction_share: float = 0.0,
+        continuation_share: float = 0.0,
     ) -> None:
         super().__init__(
             train,
@@ -55,9 +63,19 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
             skip_bad_rows=skip_bad_rows,
             max_val_rows=max_val_rows,
         )
-        self.shares = {"question": pair_share, "all_pairs": all_pairs_share, "paraphrase": paraphrase_share}
-        if min(self.shares.values()) < 0 or pair_share + all_pairs_share <= 0:
-            raise ClaraError("data.init_args.pair_share, all_pairs_share and paraphrase_share must be >= 0, not all 0")
+        self.shares: dict[Task, float] = {
+            "question": pair_share,
+            "all_pairs": all_pairs_share,
+            "paraphrase": paraphrase_share,
+            "reconstruction": reconstruction_share,
+            "continuation": continuation_share,
+        }
+        for name, share in self.shares.items():
+            if share < 0:
+                setting = "pair" if name == "question" else name
+                raise ClaraError(f"data.init_args.{setting}_share must be >= 0, got {share}")
+        if pair_share + all_pairs_share <= 0:
+            raise ClaraError("data.init_args.pair_share and all_pairs_share must not both be 0")
 
     def read(self, path: str) -> Sequence[SCPExample]:
         """SCP rows; those without a pair can be trained on, but not asked."""
@@ -66,13 +84,9 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
     def setup(self, stage: str) -> None:
         """Read the files; validation asks, so it keeps the rows that have a pair."""
         super().setup(stage)
-        if self.shares["paraphrase"] == 0:
-            for row in self.train_rows:
-                if not row.pairs:
-                    raise ClaraError(
-                        f"{self.train_path}: row {row.id!r}: it has a paraphrase alone, "
-                        "and data.init_args.paraphrase_share is 0"
-                    )
+        for row in self.train_rows:
+            if not any(share and suits(row, task) for task, share in self.shares.items()):
+                raise ClaraError(f"{self.train_path}: row {row.id!r}: {_NOTHING_SUITS}")
         asked = [row for row in self.val_rows if row.pairs]
         if self.val_rows and not asked:
             raise ClaraError(f"{self.val_path}: no row has a question-answer pair, and validation asks them")
@@ -97,17 +111,13 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
 
     def train_example(self, row: SCPExample, draw: random.Random) -> ReadingExample:
         """One target of the document, drawn by the shares."""
-        tasks = [name for name in self.shares if (row.paraphrase if name == "paraphrase" else row.pairs)]
-        task = draw.choices(tasks, [self.shares[name] for name in tasks])[0]
-        if task == "paraphrase":
-            return ReadingExample((row.document,), "paraphrase", row.paraphrase or "")
-        if task == "all_pairs":
-            return ReadingExample((row.document,), "all_pairs", _all_pairs(row.pairs))
-        return _asked(row, draw.choice(row.pairs))
+        tasks = [task for task in self.shares if suits(row, task)]
+        task = draw.choices(tasks, [self.shares[task] for task in tasks])[0]
+        return MAKE[task](row, draw)
 
     def val_example(self, row: SCPExample, draw: random.Random) -> ReadingExample:
         """The first pair, asked."""
-        return _asked(row, row.pairs[0])
+        return asked(row, row.pairs[0])
 
 
 class InstructDataModule(ExamplesDataModule[Question, ReadingExample]):
@@ -217,12 +227,3 @@ class QADataModule(ExamplesDataModule[Question, Question]):
     def val_example(self, row: Question, draw: random.Random) -> Question:
         """The question."""
         return row
-
-
-def _asked(row: SCPExample, pair: QAPair) -> ReadingExample:
-    return ReadingExample((row.document,), "question", pair.answer, pair.question, gold=(True,))
-
-
-def _all_pairs(pairs: Sequence[QAPair]) -> str:
-    """All questions and answers of a document, as one turn (paper, section 3.1)."""
-    return "\n".join(f"Question: {pair.question}\nAnswer: {pair.answer}" for pair in pairs)

@@ -38,15 +38,18 @@ class PromptTemplate:
     question: str = "Background:\n{background}\n\nQuestion: {question}"
     all_pairs: str = "Background:\n{background}\n\nWrite questions about the background, each with its answer."
     paraphrase: str = "Background:\n{background}\n\nSay what the background says in other words."
+    continuation: str = "Background:\n{background}\n\nSay what follows on the background."
+    reconstruction: str = "Background:\n{background}\n\nWrite out the background behind: {question}"
     separator: str = "\n"
     answer_cue: str = "\nAnswer:"
 
     def __post_init__(self) -> None:
-        for name in ("question", "all_pairs", "paraphrase"):
+        for name in ("question", "all_pairs", "paraphrase", "continuation", "reconstruction"):
             if getattr(self, name).count("{background}") != 1:
                 raise ClaraError(f"model.init_args.prompt.{name} must hold {{background}} exactly once")
-        if "{question}" not in self.question:
-            raise ClaraError("model.init_args.prompt.question must hold {question}")
+        for name in ("question", "reconstruction"):
+            if "{question}" not in getattr(self, name):
+                raise ClaraError(f"model.init_args.prompt.{name} must hold {{question}}")
 
 
 @dataclass(frozen=True)

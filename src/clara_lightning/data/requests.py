@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from clara_lightning.data.examples import ReadingExample
 from clara_lightning.data.prompts import MEMORY, Prompt, PromptTemplate
 from clara_lightning.data.records import Question
@@ -15,9 +17,12 @@ def reading_request(example: ReadingExample, *, template: PromptTemplate) -> Pro
         template: the words around background and question.
     """
     background = (MEMORY,) * len(example.documents)
-    if example.task == "question":
-        return Prompt(template.question, background, example.answer, example.question)
-    return Prompt(getattr(template, example.task), background, example.answer)
+    return Prompt(getattr(template, example.task), background, example.answer, example.question or None)
+
+
+def in_words(request: Prompt, example: ReadingExample) -> Prompt:
+    """The same request with the documents themselves in the place of their memory."""
+    return replace(request, background=example.documents)
 
 
 def answering_request(question: Question, *, template: PromptTemplate, documents: int) -> Prompt:

@@ -152,7 +152,7 @@ def _sample(plan: Plan, path: str) -> tuple[list[Any], int]:
 def _example(plan: Plan, row: Any, draw: random.Random) -> ReadingExample | Question:
     """What the DataModule makes of a row."""
     if plan.task == "pretraining":
-        shares = {key: plan.data[key] for key in ("pair_share", "all_pairs_share", "paraphrase_share")}
+        shares = {key: value for key, value in plan.data.items() if key.endswith("_share")}
         return SCPDataModule(**shares).train_example(row, draw)
     if plan.task == "instruction":
         return InstructDataModule(documents_per_question=plan.documents).train_example(row, draw)

@@ -264,7 +264,7 @@ class _Step:
         inputs_PD = torch.empty(positions, dim, dtype=dtype).masked_scatter(slots_P1, memory.to(dtype))
         places_X = torch.empty(answering.answer_tokens, dtype=torch.long)
         with use_adapter(self.layers, GENERATOR):
-            return self.runner.losses(inputs_PD, sequences, places_X, places_X).sum()
+            return self.runner.losses(self.runner.seen(inputs_PD, sequences, places_X), places_X).sum()
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), use_adapter(self.layers, active_adapter(self.layers))

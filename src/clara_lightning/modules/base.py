@@ -108,8 +108,12 @@ class ClaraModule(LightningModule, ABC):
     ) -> None:
         super().__init__()
         self.parent = AdapterFolder.open(init_from, setting="model.init_args.init_from") if init_from else None
-        given = {"memory_tokens": memory_tokens, "document_tokens": document_tokens, "memory": memory}
-        given["nested"] = nested
+        given = {
+            "memory_tokens": memory_tokens,
+            "document_tokens": document_tokens,
+            "memory": memory,
+            "nested": nested,
+        }
         self.resize = resize
         self.memory_config = inherit_memory(self.parent, given, resize=resize)
         self.lora = inherit(self.parent and self.parent.lora, lora, LoraSettings(), "lora")

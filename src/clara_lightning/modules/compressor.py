@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,18 +20,21 @@ from clara_lightning.data.examples import ReadingExample
 from clara_lightning.data.loading import Batch
 from clara_lightning.data.modules import QADataModule
 from clara_lightning.data.prompts import Prompt, PromptTemplate
-from clara_lightning.data.requests import reading_request
+from clara_lightning.data.requests import in_words, reading_request
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import ClaraModule, adamw
+from clara_lightning.modules.curriculum import CurriculumConfig
 from clara_lightning.modules.documents import ValidationDocuments
 from clara_lightning.modules.schedule import ScheduleConfig
-from clara_lightning.modules.validation import CONDITIONS, Asked, measure_conditions
+from clara_lightning.modules.validation import CONDITIONS, Asked, measure_condition, measure_conditions
 from clara_lightning.objectives.losses import compression_mse
 from clara_lightning.objectives.monitors import ConditionLosses
 
 
 class SalientCompressor(ClaraModule):
     """Trains ``compressor`` and ``generator`` with ``L = CE + mse_weight * MSE`` (paper, sections 3.1 and 3.2).
+
+    With ``distill`` d, ``(1 - d) CE + d KL`` stands in the place of CE.
 
     CE: the generator reads the memory in the documents' place and writes the answer. MSE: between the mean last
     hidden state of the document's tokens and that of its memory tokens. Stage 1 feeds documents with their SCP targets
@@ -43,10 +47,15 @@ class SalientCompressor(ClaraModule):
         init_from: adapter folder of an earlier stage.
         memory_tokens: l, memory tokens per document (default 16).
         document_tokens: documents are cut after so many tokens (default 256).
-        memory: kind of memory: ``anchors`` (default), ``calibrated`` or ``published``.
+        nested: numbers of memory tokens that are trained at once, one of them drawn for every batch; ``memory_tokens``
+            is the one that validations measure first.
+        memory: kind of memory: ``words`` (default), ``anchors``, ``calibrated`` or ``published``.
         lora: settings of the adapters.
         prompt: the words around background and question.
         mse_weight: lambda.
+        distill: d, from 0 (default) to 1. KL: from what the bare backbone expects at each answer token when it reads
+            the documents' text to what is expected from their memory.
+        curriculum: part of the documents that stand as text, in the first part of the run.
         optimizer: called with the parameter groups.
         schedule: warmup and decay of the learning rate.
         memory_lr_scale: learning rate of memory tokens and calibration, relative to the adapters'.
@@ -68,7 +77,10 @@ class SalientCompressor(ClaraModule):
         memory: MemoryKind | None = None,
         lora: LoraSettings | None = None,
         prompt: PromptTemplate | None = None,
+        nested: list[int] | None = None,
         mse_weight: float = 0.1,
+        distill: float = 0.0,
+        curriculum: CurriculumConfig = CurriculumConfig(),
         optimizer: OptimizerCallable = adamw,
         schedule: ScheduleConfig = ScheduleConfig(),
         memory_lr_scale: float = 2.0,
@@ -91,11 +103,17 @@ class SalientCompressor(ClaraModule):
             generate_rows=generate_rows,
             max_new_tokens=max_new_tokens,
             resize=resize,
+            nested=nested,
         )
         if mse_weight < 0:
             raise ClaraError(f"model.init_args.mse_weight must be >= 0, got {mse_weight}")
+        if not 0.0 <= distill <= 1.0:
+            raise ClaraError(f"model.init_args.distill must be in [0, 1], got {distill}")
         self.mse_weight = mse_weight
-        self.losses = ConditionLosses(CONDITIONS)
+        self.distill = distill
+        self.curriculum = curriculum
+        self.other_lengths = tuple(n for n in self.memory_config.nested if n != self.memory_config.tokens)
+        self.losses = ConditionLosses((*CONDITIONS, *(f"memory_{length}" for length in self.other_lengths)))
         self.documents = ValidationDocuments(ranked=ranked_documents)
 
     @property
@@ -121,24 +139,50 @@ class SalientCompressor(ClaraModule):
 
     def training_step(self, batch: list[ReadingExample], batch_idx: int) -> Tensor:
         """Loss of one batch."""
-        read = self._compress(batch)
-        loss = self.backbone.answer_loss(self.requests(batch), read.memory_NLD)
+        draw = random.Random(f"{self.run_seed}-{self.trainer.current_epoch}-{batch_idx}")
+        with self.backbone.shortened(draw.choice(self.memory_config.nested or (self.memory_config.tokens,))):
+            as_text = self._as_text(batch, draw)
+            read = self._compress([each for each, text in zip(batch, as_text, strict=True) if not text])
+            requests = [
+                in_words(request, example) if text else request
+                for request, example, text in zip(self.requests(batch), batch, as_text, strict=True)
+            ]
+            teacher = self._teach(batch) if self.distill else None
+            losses = self.backbone.token_losses(requests, read.memory_NLD, teacher=teacher)
         distance = compression_mse(read.text_mean_ND, read.memory_mean_ND) * read.memory_NLD.shape[0]
-        ce, mse = self.step_means.add([loss.sum_B.sum(), distance], batch, batch_idx)
+        sums = [losses.losses_X.sum(), distance]
+        sums += [] if losses.distances_X is None else [losses.distances_X.sum()]
+        means = self.step_means.add(sums, batch, batch_idx)
         if (step := self.step_means.whole(batch_idx)) is not None:
-            values = {"train/ce": step[0], "train/mse": step[1]}
-            self.log_dict(values, batch_size=len(batch))
-            self.log("train/loss", step[0] + self.mse_weight * step[1], batch_size=len(batch), prog_bar=True)
-        return ce + self.mse_weight * mse
+            names = ("train/ce", "train/mse", "train/kl")[: len(step)]
+            self.log_dict(dict(zip(names, step, strict=True)), batch_size=len(batch))
+            self.log("train/loss", self._loss(step), batch_size=len(batch), prog_bar=True)
+        return self._loss(means)
+
+    def _loss(self, means: Sequence[Tensor] | Tensor) -> Tensor:
+        ce, mse, *kl = means
+        return (1.0 - self.distill) * ce + self.mse_weight * mse + self.distill * sum(kl)
+
+    def _as_text(self, batch: Sequence[ReadingExample], draw: random.Random) -> list[bool]:
+        """Which examples' documents stand as text; never all, since the compressor is to get a gradient."""
+        share = self.curriculum.share(self.trainer.global_step, total=int(self.trainer.estimated_stepping_batches))
+        drawn = [draw.random() < share for _ in batch]
+        return drawn if not all(drawn) else [False, *drawn[1:]]
+
+    def _teach(self, batch: Sequence[ReadingExample]) -> Tensor:
+        """What the bare backbone expects at the answers when it reads the documents."""
+        pairs = zip(self.requests(batch), batch, strict=True)
+        return self.backbone.teach([in_words(request, example) for request, example in pairs])
 
     def requests(self, examples: Sequence[ReadingExample]) -> list[Prompt]:
         """The questions or other tasks, from the memory of their documents."""
         return [reading_request(example, template=self.prompt) for example in examples]
 
-    def targets(self, examples: Sequence[ReadingExample]) -> tuple[int, int]:
-        """Answer tokens (of the cross-entropy) and documents (of the MSE)."""
+    def targets(self, examples: Sequence[ReadingExample]) -> tuple[int, ...]:
+        """Answer tokens (of the cross-entropy), documents (of the MSE), and answer tokens again (of the KL)."""
         documents = sum(len(example.documents) for example in examples)
-        return self.backbone.prompts.count_answer_tokens(self.requests(examples)), documents
+        tokens = self.backbone.prompts.count_answer_tokens(self.requests(examples))
+        return (tokens, documents, tokens) if self.distill else (tokens, documents)
 
     def on_validation_epoch_start(self) -> None:
         """Begin a validation."""
@@ -156,9 +200,18 @@ class SalientCompressor(ClaraModule):
             for prompt, example, *both in zip(self.requests(batch), batch, memory, others, strict=True)
         ]
         measure_conditions(self.backbone, asked, self.losses, real=real)
+        self._measure_other_lengths(batch, asked, real=real)
         prompts, own = zip(*(question.fill("memory") for question in asked), strict=True)
         references = [example.references or (example.answer,) for example in batch]
         self.answers.add(self.backbone, prompts, torch.cat(own), references, real=real)
+
+    def _measure_other_lengths(self, batch: list[ReadingExample], asked: Sequence[Asked], *, real: int) -> None:
+        """Losses from memories of the other lengths that the compressor is trained for."""
+        for length in self.other_lengths:
+            with self.backbone.shortened(length):
+                memory = self._compress(batch).memory_NLD.split([len(example.documents) for example in batch])
+                questions = [one._replace(memory_NLD=own) for one, own in zip(asked, memory, strict=True)]
+                measure_condition(self.backbone, questions, self.losses, f"memory_{length}", real=real)
 
     def on_validation_epoch_end(self) -> None:
         """Log the figures; ``val/loss`` is the cross-entropy from memory."""

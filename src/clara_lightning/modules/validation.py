@@ -39,17 +39,29 @@ class Asked(NamedTuple):
     others_NLD: Tensor
 
     def fill(self, condition: str) -> tuple[Prompt, Tensor]:
-        """The prompt under one of :data:`CONDITIONS`, and the memory for its places."""
+        """The prompt under a condition, and the memory for its places."""
         background: tuple[Background, ...] = tuple(self.texts) if condition == "text" else ()
         memory_NLD = self.memory_NLD[:0]
-        if condition in ("memory", "another"):
-            memory_NLD = self.memory_NLD if condition == "memory" else self.others_NLD
+        if condition not in ("none", "text"):
+            memory_NLD = self.others_NLD if condition == "another" else self.memory_NLD
             background = (MEMORY,) * len(memory_NLD)
         return replace(self.prompt, background=background), memory_NLD
 
     def is_measured(self, condition: str) -> bool:
         """Whether the question counts under ``condition``."""
         return bool(self.texts) and (condition != "another" or len(self.others_NLD) > 0)
+
+
+def measure_condition(
+    backbone: ClaraBackbone, questions: Sequence[Asked], losses: ConditionLosses, condition: str, *, real: int
+) -> None:
+    """As :func:`measure_conditions` under one condition; ``memory_16`` and the like are memories."""
+    prompts, memory = zip(*(question.fill(condition) for question in questions), strict=True)
+    memory_XLD = torch.cat(memory)
+    loss = backbone.answer_loss(prompts, memory_XLD if len(memory_XLD) else None)
+    counted = [place < real and question.is_measured(condition) for place, question in enumerate(questions)]
+    counted_B = torch.tensor(counted, device=loss.sum_B.device)
+    losses.update(condition, loss.sum_B[counted_B], loss.tokens_B[counted_B])
 
 
 def measure_conditions(
@@ -64,12 +76,7 @@ def measure_conditions(
         real: the first so many questions count.
     """
     for condition in CONDITIONS:
-        prompts, memory = zip(*(question.fill(condition) for question in questions), strict=True)
-        memory_XLD = torch.cat(memory)
-        loss = backbone.answer_loss(prompts, memory_XLD if len(memory_XLD) else None)
-        counted = [place < real and question.is_measured(condition) for place, question in enumerate(questions)]
-        counted_B = torch.tensor(counted, device=loss.sum_B.device)
-        losses.update(condition, loss.sum_B[counted_B], loss.tokens_B[counted_B])
+        measure_condition(backbone, questions, losses, condition, real=real)
 
 
 class ValidationAnswers(nn.Module):

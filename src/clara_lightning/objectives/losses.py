@@ -126,6 +126,29 @@ def head_cross_entropy(hidden_XD: Tensor, weight_VD: Tensor, bias_V: Tensor | No
     return losses_X
 
 
+def head_distance(hidden_XD: Tensor, teacher_XD: Tensor, weight_VD: Tensor, bias_V: Tensor | None) -> Tensor:
+    """``KL(teacher || own)`` of the next token's distributions under one frozen output layer.
+
+    As ``kl_div`` of the whole logits; only a part of them lives at a time, as in :func:`head_cross_entropy`.
+
+    Args:
+        hidden_XD: last hidden states.
+        teacher_XD: those of the teacher, which get no gradient.
+        weight_VD: of the output layer, which gets no gradient.
+        bias_V: the same.
+
+    Returns:
+        ``(X,)`` nats, in fp32 or wider.
+
+    Raises:
+        ValueError: the output layer is to be trained.
+    """
+    if weight_VD.requires_grad or (bias_V is not None and bias_V.requires_grad):
+        raise ValueError("head_distance is for a frozen output layer")
+    distance_X: Tensor = _HeadDistance.apply(hidden_XD, teacher_XD, weight_VD, bias_V)  # type: ignore[no-untyped-call]
+    return distance_X
+
+
 _PART = 256  # rows of logits at once: 50 MB in fp32 at 49,152 tokens
 
 
@@ -147,6 +170,30 @@ class _HeadCrossEntropy(torch.autograd.Function):
                 grad_XD[part] = share_YV.to(weight_VD.dtype) @ weight_VD
         ctx.save_for_backward(grad_XD)
         return losses_X
+
+    @staticmethod
+    def backward(ctx: Any, grad_X: Tensor) -> Any:
+        (grad_XD,) = ctx.saved_tensors
+        return (grad_XD * grad_X.unsqueeze(-1)).to(grad_XD.dtype), None, None, None
+
+
+class _HeadDistance(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden_XD: Tensor, teacher_XD: Tensor, weight_VD: Tensor, bias_V: Tensor | None) -> Tensor:
+        wide = torch.promote_types(hidden_XD.dtype, torch.float32)
+        distance_X = hidden_XD.new_empty(len(hidden_XD), dtype=wide)
+        grad_XD = torch.empty_like(hidden_XD) if ctx.needs_input_grad[0] else None
+        for start in range(0, len(hidden_XD), _PART):
+            part = slice(start, start + _PART)
+            own_YV, wanted_YV = (
+                functional.log_softmax(functional.linear(states_XD[part], weight_VD, bias_V), dim=-1, dtype=wide)
+                for states_XD in (hidden_XD, teacher_XD)
+            )
+            distance_X[part] = functional.kl_div(own_YV, wanted_YV, log_target=True, reduction="none").sum(-1)
+            if grad_XD is not None:
+                grad_XD[part] = (own_YV.exp_() - wanted_YV.exp_()).to(weight_VD.dtype) @ weight_VD
+        ctx.save_for_backward(grad_XD)
+        return distance_X
 
     @staticmethod
     def backward(ctx: Any, grad_X: Tensor) -> Any:

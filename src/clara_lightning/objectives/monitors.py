@@ -25,7 +25,8 @@ class ConditionLosses(Metric):
     Every state is a sum, so that a reduction over processes gives what one process would have given.
 
     Args:
-        conditions: names of the backgrounds; ``none``, ``memory`` and ``text`` are among them.
+        conditions: names of the backgrounds; ``none``, ``memory`` and ``text`` are among them. ``memory_16`` and the
+            like are memories of other lengths.
         kwargs: of :class:`torchmetrics.Metric`.
 
     Example:
@@ -61,11 +62,20 @@ class ConditionLosses(Metric):
         self.tokens[index] += tokens_B.sum()
 
     def compute(self) -> dict[str, float]:
-        """``ce_CONDITION`` for each, nats a token, and ``information_retained``; nan where nothing was added."""
+        """``ce_CONDITION`` for each, nats a token, and ``information_retained``; nan where nothing was added.
+
+        For ``memory_16`` and the like also ``information_retained_16``.
+        """
         means = (self.sums / self.tokens).tolist()
         ce = {f"ce_{name}": mean for name, mean in zip(self.conditions, means, strict=True)}
-        shares = {name: ce[name] for name in ("ce_none", "ce_memory", "ce_text")}
-        return ce | {"information_retained": information_retained(**shares)}
+        retained = {
+            f"information_retained{name.removeprefix('memory')}": information_retained(
+                ce_none=ce["ce_none"], ce_memory=ce[f"ce_{name}"], ce_text=ce["ce_text"]
+            )
+            for name in self.conditions
+            if name.startswith("memory")
+        }
+        return ce | retained
 
 
 class SelectionCollapse(Metric):
