@@ -192,7 +192,9 @@ def fingerprint_of(folder: AdapterFolder, *, weights: Mapping[str, Tensor], head
         weights: of the compressor's adapter file; those in half precision count as the float32 that they become.
         heads: of the file with memory tokens and calibration, of all adapters.
     """
-    own = {key.removeprefix(f"{COMPRESSOR}."): value for key, value in heads.items() if key.startswith(f"{COMPRESSOR}.")}
+    own = {
+        key.removeprefix(f"{COMPRESSOR}."): value for key, value in heads.items() if key.startswith(f"{COMPRESSOR}.")
+    }
     loaded = {
         name: value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
         for name, value in {**weights, **own}.items()

@@ -286,7 +286,7 @@ class ClaraModule(LightningModule, ABC):
                 raise ClaraError(f"--ckpt_path: the checkpoint {word} {sorted(names)[0]} ({len(names)} in all)")
 
     def save_adapters(self, path: str | Path, *, write: bool = True) -> None:
-        """Write the adapter folder of this stage, with the card of its run; every process calls this, one with ``write``."""
+        """Write the adapter folder of this stage and its card; every process calls this, one of them with ``write``."""
         save_adapters(
             self.backbone,
             path,

@@ -37,8 +37,8 @@ class ModelCard(Callback):
     """Puts ``README.md`` into every adapter folder that ``clara fit`` writes; without it there is none.
 
     All that it says is read where it lies already: header, settings in effect, ``metrics.csv``, the clock of
-    :class:`~clara_lightning.modules.pace.Pace`. So a run that was killed and resumed has the card of an undisturbed one,
-    but for the seconds.
+    :class:`~clara_lightning.modules.pace.Pace`. So a run that was killed and resumed has the card of an undisturbed
+    one, but for the seconds.
 
     Args:
         license: of the adapters, an identifier of the Hub (``apache-2.0``, ``other``).
@@ -69,7 +69,9 @@ class ModelCard(Callback):
         trainer = module.trainer
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         known = data if isinstance(data, ExamplesDataModule) else None
-        validation = self._file(known.val_path, _rows_validated(trainer, known)) if known and validates(trainer) else None
+        validation = (
+            self._file(known.val_path, _rows_validated(trainer, known)) if known and validates(trainer) else None
+        )
         return Training(
             settings=_settings(trainer),
             steps=trainer.global_step,
@@ -128,8 +130,10 @@ def _monitor(trainer: Trainer) -> tuple[str, str] | None:
 
 
 def _rows_validated(trainer: Trainer, data: ExamplesDataModule[Any, Any]) -> int:
-    batches = sum(trainer.num_val_batches)  # fewer than the file has with trainer.limit_val_batches
-    return int(min(len(data.val_rows), batches * data.batch_size * trainer.world_size))
+    """Fewer than the file has, with ``trainer.limit_val_batches``: a number of batches, or a share of them."""
+    rows, size, limit = len(data.val_rows), data.batch_size * trainer.world_size, trainer.limit_val_batches
+    batches = limit if isinstance(limit, int) else int(limit * -(-rows // size))
+    return min(rows, batches * size)
 
 
 def _rows_seen(trainer: Trainer, data: ExamplesDataModule[Any, Any]) -> int:

@@ -70,7 +70,7 @@ def front_matter(base: BaseModel, training: Training | None) -> str:
 
 
 def render(template: str, **values: Any) -> str:
-    """A template of this package. Texts are escaped for Markdown, except where the filter ``code`` puts them as code."""
+    """A template of this package, with its texts escaped for Markdown; the filter ``code`` is for those within code."""
     environment = Environment(
         loader=PackageLoader("clara_lightning.publishing"),
         undefined=StrictUndefined,

@@ -51,8 +51,8 @@ def export_hub_folder(
 ) -> Exported:
     """Write the folder, whole or not at all: adapters, memory tokens, header, card and ``.gitattributes``.
 
-    Nothing else of the adapters' folder goes out, and no path of this machine. The fingerprint is that of the weights as
-    they are written: rounded to bfloat16, the compressor makes another memory.
+    Nothing else of the adapters' folder goes out, and no path of this machine. The fingerprint is that of the weights
+    as they are written: rounded to bfloat16, the compressor makes another memory.
 
     Args:
         adapters: adapter folder, or a run folder with one.
