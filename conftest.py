@@ -172,12 +172,17 @@ def kill_when(process: subprocess.Popen[str], condition: Callable[[], bool]) -> 
 
 
 def bytes_of(folder: Path) -> dict[str, str]:
-    """sha256 of every file below a folder, by path."""
+    """sha256 of every file below a folder, by path; a model card counts without the seconds that a run took."""
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(folder)): hashlib.sha256(_without_seconds(path)).hexdigest()
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def _without_seconds(path: Path) -> bytes:
+    lines = path.read_bytes().splitlines(keepends=True)
+    return b"".join(line for line in lines if path.name != "README.md" or not line.startswith(b"| seconds of training"))
 
 
 # --- commands -------------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ def words(joint: Path, store: Path) -> list[object]:
         ["demo", "--help"],
         ["estimate", "--help"],
         ["convert", "-h"],
+        ["export", "-h"],
         ["inspect", "-h"],
         ["synthesize", "-h"],
         ["store", "-h"],

@@ -114,7 +114,9 @@ def test_a_run_goes_on_from_its_best_checkpoint(
     assert again.code == 0, again.err
     assert curve(run, "val/loss") == curve(lowest, "val/loss")
     assert curve(run, "train/loss") == curve(lowest, "train/loss")
-    assert bytes_of(run / "adapters") == bytes_of(lowest / "adapters")
+    found, expected = (bytes_of(each / "adapters") for each in (run, lowest))
+    assert found.pop("README.md") != expected.pop("README.md")  # each names the best step by its own figure
+    assert found == expected
 
 
 def test_a_best_step_between_two_batches_of_a_step_is_for_its_weights_alone(

@@ -133,3 +133,26 @@ def test_a_run_logs_its_pace_for_tensorboard_and_not_in_its_table(compressor_run
     assert all(0 <= wait.value <= 1 for wait in waits) and all(each.value > 0 for each in seconds)
     assert "train/loss" in (header := (compressor_run / "metrics.csv").read_text(encoding="utf-8").splitlines()[0])
     assert "data_wait" not in header and "seconds" not in header
+
+
+def test_the_seconds_of_a_resumed_run_go_on_from_its_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Run(Pace(), monkeypatch)
+    first.go_on(2, wait=1.0, work=3.0)
+    first.pace.on_validation_start(first.trainer, None)
+    first.now += 1e6
+    state = first.pace.state_dict()  # of a checkpoint that is written during a validation
+    first.pace.on_validation_end(first.trainer, None)
+    first.go_on(1, wait=1.0, work=3.0)  # thrown away by a kill
+    resumed = Pace()
+    resumed.load_state_dict(state)
+    assert state == {"seconds": 8.0} == resumed.state_dict()
+    second = Run(resumed, monkeypatch)
+    second.go_on(1, wait=1.0, work=3.0)
+    assert resumed.seconds == 12.0
+    resumed.on_train_end(second.trainer, None)  # type: ignore[arg-type]
+    second.now += 1e6
+    assert resumed.seconds == 12.0
+
+
+def test_a_clock_that_never_ran_shows_nothing() -> None:
+    assert Pace().seconds == 0.0

@@ -3,6 +3,7 @@
     clara.yaml                  backbone, memory, prompt, stage, parent, fingerprint
     memory_tokens.safetensors   memory tokens and calibration of every adapter that has them
     ADAPTER/adapter_config.json, ADAPTER/adapter_model.safetensors      one folder per adapter, as PEFT writes them
+    README.md                   the model card, where a run wrote the folder
 
 Nothing in it is a pickle.
 """
@@ -13,7 +14,7 @@ import copy
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ HEADER = "clara.yaml"
 MEMORY_FILE = "memory_tokens.safetensors"
 WEIGHTS_FILE = "adapter_model.safetensors"
 TOKENS = "tokens_LD"
+CONFIG_FILE = "adapter_config.json"  # PEFT's
+ARCHITECTURE = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
 IN_RUN = "adapters"  # where a run folder keeps its adapter folder
 
 
@@ -124,6 +127,24 @@ class AdapterFolder:
         except (KeyError, TypeError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ClaraError(f"{header}: not a valid header: {' '.join(str(error).split())}") from error
 
+    def write(self) -> None:
+        """Write the header into ``path``."""
+        header = {
+            "format": FORMAT,
+            "stage": self.stage,
+            "fingerprint": self.fingerprint,
+            "parent": self.parent,
+            "backbone": self.backbone,
+            "architecture": self.architecture,
+            "memory": asdict(self.memory),
+            "adapters": list(self.adapters),
+            "retrieval": asdict(self.retrieval),
+            "lora": asdict(self.lora),
+            "prompt": asdict(self.prompt),
+        }
+        content = yaml.safe_dump(header, sort_keys=False, allow_unicode=True)
+        (self.path / HEADER).write_text(content, encoding="utf-8")
+
     def has(self, adapter: str) -> bool:
         """Whether the folder holds ``adapter``."""
         return adapter in self.adapters
@@ -154,19 +175,41 @@ def architecture_of(model: ClaraBackbone) -> dict[str, Any]:
         "hidden_size": model.hidden_size,
         "num_hidden_layers": config.get_text_config().num_hidden_layers,
         "vocab_size": embedding_table(model.causal_lm).weight.shape[0],
-    }
+    }  # in the order of ARCHITECTURE
 
 
 def fingerprint(backbone: ClaraBackbone, adapter: str = COMPRESSOR) -> str:
     """sha256 over everything that decides the memory an adapter makes, apart from the backbone's own weights."""
-    memory = {key: value for key, value in asdict(backbone.memory_config).items() if value or key != "nested"}
-    memory["tokens"] = backbone.memory_config.width  # a nested compressor is the same one for all its lengths
-    digest = hashlib.sha256(repr((FORMAT, memory, architecture_of(backbone))).encode())
     tensors = _adapter_tensors(backbone, adapter) | _whole(backbone.heads[adapter].state_dict())
+    return _fingerprint(backbone.memory_config, architecture_of(backbone), tensors)
+
+
+def fingerprint_of(folder: AdapterFolder, *, weights: Mapping[str, Tensor], heads: Mapping[str, Tensor]) -> str:
+    """The :func:`fingerprint` that a backbone has once these tensors are loaded; no backbone is needed.
+
+    Args:
+        folder: names memory and architecture.
+        weights: of the compressor's adapter file; those in half precision count as the float32 that they become.
+        heads: of the file with memory tokens and calibration, of all adapters.
+    """
+    own = {
+        key.removeprefix(f"{COMPRESSOR}."): value for key, value in heads.items() if key.startswith(f"{COMPRESSOR}.")
+    }
+    loaded = {
+        name: value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
+        for name, value in {**weights, **own}.items()
+    }
+    return _fingerprint(folder.memory, {key: folder.architecture.get(key) for key in ARCHITECTURE}, loaded)
+
+
+def _fingerprint(memory: MemoryConfig, architecture: dict[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    identity = {key: value for key, value in asdict(memory).items() if value or key != "nested"}
+    identity["tokens"] = memory.width  # a nested compressor is the same one for all its lengths
+    digest = hashlib.sha256(repr((FORMAT, identity, architecture)).encode())
     for name in sorted(tensors):
         value = tensors[name]
         digest.update(f"{name}:{value.dtype}:{tuple(value.shape)}".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -179,6 +222,7 @@ def save_adapters(
     parent: str | None,
     retrieval: RetrievalConfig,
     write: bool = True,
+    describe: Callable[[Path], None] | None = None,
 ) -> None:
     """Write the adapter folder; a folder that is already there is replaced as a whole or not at all.
 
@@ -190,6 +234,7 @@ def save_adapters(
         parent: fingerprint of the folder that the stage started from.
         retrieval: how documents are found for these adapters.
         write: on in one process; where weights are in shards, the others must call this too, to give their parts.
+        describe: called with the finished folder before it takes its place, to put a model card into it.
     """
     tensors = {name: _adapter_tensors(backbone, name) for name in backbone.adapters}
     heads = _whole(backbone.heads.state_dict())
@@ -205,20 +250,21 @@ def save_adapters(
         for name in backbone.adapters:
             _save_adapter(backbone, name, tensors[name], working / name, config)
         save_file(heads, str(working / MEMORY_FILE))
-        header = {
-            "format": FORMAT,
-            "stage": stage,
-            "fingerprint": own_fingerprint,
-            "parent": parent,
-            "backbone": {"name": config.name, "revision": config.revision},
-            "architecture": architecture_of(backbone),
-            "memory": asdict(backbone.memory_config),
-            "adapters": list(backbone.adapters),
-            "retrieval": asdict(retrieval),
-            "lora": asdict(backbone.lora),
-            "prompt": asdict(backbone.prompts.template),
-        }
-        (working / HEADER).write_text(yaml.safe_dump(header, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        AdapterFolder(
+            path=working,
+            backbone={"name": config.name, "revision": config.revision},
+            architecture=architecture_of(backbone),
+            memory=backbone.memory_config,
+            lora=backbone.lora,
+            prompt=backbone.prompts.template,
+            stage=stage,
+            adapters=tuple(backbone.adapters),
+            retrieval=retrieval,
+            fingerprint=own_fingerprint,
+            parent=parent,
+        ).write()
+        if describe is not None:
+            describe(working)
         for file in working.rglob("*"):  # safetensors writes files that their owner alone can read
             file.chmod(0o755 if file.is_dir() else 0o644)
         working.chmod(0o755)
@@ -299,7 +345,7 @@ def load_adapters(
             raise ClaraError(
                 f"{setting}: {folder.path} was trained on another backbone: {key} {found.get(key)}, here {wanted[key]}"
             )
-    heads = _load_tensors(folder.path / MEMORY_FILE)
+    heads = load_tensors(folder.path / MEMORY_FILE)
     targets = names if isinstance(names, Mapping) else {name: name for name in names}
     for name, target in targets.items():
         _load_adapter(backbone, folder, name, target, setting=setting)
@@ -317,7 +363,7 @@ def load_adapters(
 def _load_adapter(backbone: ClaraBackbone, folder: AdapterFolder, name: str, target: str, *, setting: str) -> None:
     if not folder.has(name):
         raise ClaraError(f"{setting}: {folder.path} holds no adapter {name!r}, only {', '.join(folder.adapters)}")
-    tensors = _load_tensors(folder.path / name / WEIGHTS_FILE)
+    tensors = load_tensors(folder.path / name / WEIGHTS_FILE)
     try:
         result: Any = set_peft_model_state_dict(backbone.lm, tensors, adapter_name=target)
     except RuntimeError as error:  # a tensor of another shape
@@ -333,7 +379,12 @@ def _resized(found_LD: Tensor, fresh_LD: Tensor) -> Tensor:
     return torch.cat([found_LD, fresh_LD[found_LD.shape[0] :]])[: fresh_LD.shape[0]]
 
 
-def _load_tensors(path: Path) -> dict[str, Tensor]:
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file of an adapter folder.
+
+    Raises:
+        ClaraError: it is missing or cannot be read.
+    """
     if not path.is_file():
         raise ClaraError(f"{path}: missing from the adapter folder")
     try:

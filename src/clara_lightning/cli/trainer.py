@@ -25,6 +25,7 @@ from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import STAGE_KEY, ClaraModule, check_stage
 from clara_lightning.modules.best import CHECKPOINT, MID_STEP_KEY, BestCheckpoint
+from clara_lightning.modules.card import ModelCard
 from clara_lightning.modules.checkpoint import StepCheckpoint
 from clara_lightning.modules.compressor import SalientCompressor
 from clara_lightning.modules.exporter import AdapterExporter
@@ -42,6 +43,7 @@ VERBS = ("fit", "validate", "test", "predict")
 CALLBACKS: dict[str, type[Callback]] = {  # in the order in which they are called; a checkpoint always comes last
     "checkpoint": StepCheckpoint,
     "exporter": AdapterExporter,
+    "card": ModelCard,
     "metrics": MetricsFile,
     "best": BestCheckpoint,
     "preemption": Preemption,

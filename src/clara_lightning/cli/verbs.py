@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clara_lightning.cli import asking, data_files, evaluating, preparing, storing, synthesizing
+from clara_lightning.cli import asking, data_files, evaluating, preparing, publishing, storing, synthesizing
 
 VERBS = {
     verb.name: verb
@@ -13,5 +13,6 @@ VERBS = {
         *data_files.VERBS,
         *synthesizing.VERBS,
         *storing.VERBS,
+        *publishing.VERBS,
     )
 }

@@ -24,8 +24,9 @@ from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
 from clara_lightning.backbone.memory import MemoryKind
 from clara_lightning.data.prompts import Prompt, PromptTemplate
 from clara_lightning.errors import ClaraError
+from clara_lightning.modules.card import card_writer
 from clara_lightning.modules.metrics_file import is_due
-from clara_lightning.modules.overview import as_table, settings_in_effect, without_effect
+from clara_lightning.modules.overview import IN_EFFECT, as_table, settings_in_effect, without_effect
 from clara_lightning.modules.refusals import refuse_low_precision, refuse_packed_shards, refuse_sharding
 from clara_lightning.modules.schedule import ScheduleConfig, share_of_peak
 from clara_lightning.modules.sharding import ShardedStrategy, own_part, shard
@@ -33,7 +34,6 @@ from clara_lightning.modules.step_means import StepMeans
 from clara_lightning.modules.validation import ValidationAnswers
 
 STAGE_KEY = "clara_stage"
-IN_EFFECT = "settings_in_effect.yaml"
 SAMPLE = 10_000  # documents looked at for their length
 FUSED = ("cpu", "cuda")  # devices with a fused AdamW, for every dtype of a parameter
 
@@ -294,7 +294,7 @@ class ClaraModule(LightningModule, ABC):
                 raise ClaraError(f"--ckpt_path: the checkpoint {word} {sorted(names)[0]} ({len(names)} in all)")
 
     def save_adapters(self, path: str | Path, *, write: bool = True) -> None:
-        """Write the adapter folder of this stage; every process calls this, one of them with ``write``."""
+        """Write the adapter folder of this stage and its card; every process calls this, one of them with ``write``."""
         save_adapters(
             self.backbone,
             path,
@@ -303,6 +303,7 @@ class ClaraModule(LightningModule, ABC):
             parent=self.parent.fingerprint if self.parent else None,
             retrieval=self.retrieval,
             write=write,
+            describe=card_writer(self),
         )
 
     def own_state(self) -> list[str]:

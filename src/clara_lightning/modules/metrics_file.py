@@ -30,9 +30,9 @@ class MetricsFile(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the rows of the steps that are done, and no others."""
-        path = self._path(trainer)
+        path = self.path(trainer)
         self._last_step = trainer.global_step
-        rows = _read(path) if self._last_step and path.is_file() else []
+        rows = read_rows(path) if self._last_step and path.is_file() else []
         self._rows = [row for row in rows if int(row["step"]) < self._last_step]
         self._columns = _columns(self._rows)
         if trainer.is_global_zero:
@@ -59,7 +59,7 @@ class MetricsFile(Callback):
             return
         row = {"epoch": str(trainer.current_epoch), "step": str(trainer.global_step - 1), **values}
         self._rows.append(row)
-        path = self._path(trainer)
+        path = self.path(trainer)
         if not row.keys() <= set(self._columns):
             self._columns = _columns(self._rows)
             self._write(path)
@@ -77,7 +77,8 @@ class MetricsFile(Callback):
             writer.writerows(self._rows)
         working.replace(path)
 
-    def _path(self, trainer: Trainer) -> Path:
+    def path(self, trainer: Trainer) -> Path:
+        """Where the file of a run is."""
         return Path(trainer.default_root_dir) / self.name
 
 
@@ -107,7 +108,7 @@ def _columns(rows: list[Row]) -> list[str]:
     return ["epoch", "step", *names]
 
 
-def _read(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[Row]:
     """Complete rows; a line that a kill cut short is left out."""
     text = path.read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1].splitlines()

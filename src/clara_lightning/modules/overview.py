@@ -11,6 +11,7 @@ from lightning.pytorch import Trainer
 if TYPE_CHECKING:
     from clara_lightning.modules.base import ClaraModule
 
+IN_EFFECT = "settings_in_effect.yaml"  # the file of a run folder that holds them
 PACKAGES = ("clara-lightning", "torch", "lightning", "transformers", "peft", "faiss-cpu")
 
 

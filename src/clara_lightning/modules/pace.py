@@ -48,7 +48,8 @@ class Pace(Callback):
     training but for validations. Each process measures its own; loggers get the first one's.
 
     Figures of time differ from run to run. They go to the loggers and not into ``metrics.csv``, which is the same
-    however often a run was killed and resumed.
+    however often a run was killed and resumed. A checkpoint holds the seconds up to it, so that a resumed run knows
+    how long the steps took that it stands on; what a kill threw away is not counted.
 
     Args:
         max_wait: warn, once, where more than this share of 50 steps' time was spent waiting; 1 never warns.
@@ -58,13 +59,17 @@ class Pace(Callback):
         if not 0 <= max_wait <= 1:
             raise ClaraError(f"pace.max_wait must be between 0 and 1, got {max_wait}")
         self.max_wait = max_wait
-        self._validations = 0.0  # seconds, but for one that runs: minus the time at its beginning
+        self._validations = 0.0  # seconds of those that are over
+        self._stopped_at: float | None = None  # while a validation runs, and after the end
         self._waited = 0.0
+        self._seconds_before = 0.0  # of the parts that this run goes on from
+        self._runs = False
         self._start = self._logged = self._judged = Mark()
         self._warned = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin."""
+        self._stopped_at, self._runs = None, True
         self._start = self._logged = self._judged = self._now(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -88,21 +93,40 @@ class Pace(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock."""
-        self._validations -= perf_counter()
+        self._stopped_at = perf_counter()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Let it go on."""
-        self._validations += perf_counter()
+        if self._stopped_at is not None:
+            self._validations += perf_counter() - self._stopped_at
+            self._stopped_at = None
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say how it went."""
+        self._stopped_at = perf_counter()
         whole = self._now(trainer).since(self._start)
         if whole.steps and trainer.is_global_zero:
             text = "%d steps of %.3g seconds each, validations apart; %.0f%% of the time was spent waiting for batches"
             log.info(text, whole.steps, whole.seconds / whole.steps, 100 * whole.share)
 
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far, validations apart, over all parts of a resumed run."""
+        return self._seconds_before + (self._clock() - self._start.seconds if self._runs else 0.0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The seconds up to a checkpoint."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The seconds of the parts before this one."""
+        self._seconds_before = state_dict["seconds"]
+
+    def _clock(self) -> float:
+        return (perf_counter() if self._stopped_at is None else self._stopped_at) - self._validations
+
     def _now(self, trainer: Trainer) -> Mark:
-        return Mark(trainer.global_step, perf_counter() - self._validations, self._waited)
+        return Mark(trainer.global_step, self._clock(), self._waited)
 
     def _log(self, trainer: Trainer, part: Mark) -> None:
         figures = {"train/step_seconds": part.seconds / part.steps}
