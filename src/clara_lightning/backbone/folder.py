@@ -145,6 +145,12 @@ class AdapterFolder:
         content = yaml.safe_dump(header, sort_keys=False, allow_unicode=True)
         (self.path / HEADER).write_text(content, encoding="utf-8")
 
+    def of_length(self, memory_tokens: int | None) -> AdapterFolder:
+        """The same for memories of another length, where the compressor was trained for it; else unchanged."""
+        if memory_tokens is None or not self.memory.holds(memory_tokens):
+            return self
+        return replace(self, memory=replace(self.memory, tokens=memory_tokens))
+
     def has(self, adapter: str) -> bool:
         """Whether the folder holds ``adapter``."""
         return adapter in self.adapters

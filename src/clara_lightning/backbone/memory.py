@@ -65,6 +65,11 @@ class MemoryConfig:
         return self.nested[0] <= tokens <= self.nested[-1] if self.nested else tokens == self.tokens
 
     @property
+    def lengths(self) -> str:
+        """The numbers of memory tokens that it makes, in words."""
+        return f"{self.nested[0]} to {self.nested[-1]} memory tokens" if self.nested else f"{self.tokens} memory tokens"
+
+    @property
     def width(self) -> int:
         """Memory tokens that the compressor has; it uses the first ``tokens`` of them."""
         return max(self.nested, default=self.tokens)

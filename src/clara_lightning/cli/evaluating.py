@@ -54,6 +54,12 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     )
     hybrid_options(parser)
     parser.add_argument("--paraphrases", metavar="FILE", help="SCP data: say its documents in other words, for ROUGE-L")
+    parser.add_argument(
+        "--memory-tokens",
+        type=int,
+        metavar="L",
+        help="length of a memory, of a nested compressor (default: as trained)",
+    )
     parser.add_argument("--top-k", type=int, metavar="K", help="documents per question (default: as trained)")
     parser.add_argument("--limit", type=int, metavar="N", help="N questions, drawn by --seed")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (default: 0)")
@@ -101,6 +107,7 @@ def evaluate(args: argparse.Namespace) -> None:
             dense=args.dense,
             hybrid=hybrid_of(args),
             paraphrases=args.paraphrases,
+            memory_tokens=args.memory_tokens,
             top_k=args.top_k,
             limit=args.limit,
             seed=args.seed,

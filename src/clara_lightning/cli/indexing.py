@@ -195,7 +195,7 @@ def _queries(args: argparse.Namespace, store: StoreFolder) -> Queries:
     from clara_lightning.data.readers import read_questions
     from clara_lightning.inference.pipeline import usable_device
 
-    folder = AdapterFolder.open(args.adapters)
+    folder = AdapterFolder.open(args.adapters).of_length(store.memory_shape[0])
     store.require(fingerprint=folder.fingerprint, memory_tokens=folder.memory.tokens, setting="STORE")
     texts = [
         question.question for question, _ in zip(read_questions(args.questions), range(args.queries), strict=False)

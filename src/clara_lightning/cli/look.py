@@ -64,8 +64,8 @@ def look_into(
     Raises:
         ClaraError: a folder is missing, an id is not in the store, or store and adapters do not belong together.
     """
-    folder = AdapterFolder.open(adapters)
     opened = LatentStore.open(store) if store else None
+    folder = AdapterFolder.open(adapters).of_length(opened.memory_shape[0] if opened else None)
     rows = opened.rows_of(ids, source="--id") if opened else []
     model = build_from_folder(folder, backbone=backbone).to(usable_device(device))
     if opened is not None:

@@ -225,7 +225,7 @@ class CorpusEncoder(Callback):
             raise ClaraError(
                 "model.init_args.init_from is required for clara predict: the trained compressor's adapters"
             )
-        return corpus, folder
+        return corpus, folder.of_length(pl_module.memory_config.tokens)  # type: ignore[union-attr]
 
 
 def identity_of(

@@ -36,6 +36,7 @@ class EvaluationSettings:
         dense: dense retriever; ``None`` takes all-MiniLM-L6-v2 where it is installed, ``none`` leaves it out.
         hybrid: how the trained score and BM25 become one more retriever; ``None`` leaves it out.
         paraphrases: SCP file whose paraphrases are to be written too.
+        memory_tokens: l, where the compressor was trained for several; by default the store's, or the largest.
         top_k: documents per question; by default as trained.
         limit: so many questions, drawn by ``seed``.
         seed: of what is drawn: questions, the other document, the bootstrap.
@@ -59,6 +60,7 @@ class EvaluationSettings:
     dense: str | None = None
     hybrid: HybridSettings | None = None
     paraphrases: str | None = None
+    memory_tokens: int | None = None
     top_k: int | None = None
     limit: int | None = None
     seed: int = 0
@@ -69,7 +71,7 @@ class EvaluationSettings:
     device: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("top_k", "limit", "batch_size", "max_new_tokens", "candidates"):
+        for name in ("memory_tokens", "top_k", "limit", "batch_size", "max_new_tokens", "candidates"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ClaraError(f"--{name.replace('_', '-')} must be >= 1, got {value}")

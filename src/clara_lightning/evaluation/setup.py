@@ -68,9 +68,12 @@ class Inputs:
         Raises:
             ClaraError: a folder or a file is missing or wrong, or they do not belong together.
         """
-        folder = AdapterFolder.open(settings.adapters)
-        reasoners = open_reasoners(settings, folder)
         store = LatentStore.open(settings.store) if settings.store else None
+        length = settings.memory_tokens or (store.memory_shape[0] if store else None)
+        folder = AdapterFolder.open(settings.adapters).of_length(length)
+        if settings.memory_tokens not in (None, folder.memory.tokens):
+            raise ClaraError(f"--memory-tokens: {folder.path} makes {folder.memory.lengths}, not {length}")
+        reasoners = open_reasoners(settings, folder)
         if store is not None:
             store.require(fingerprint=folder.fingerprint, memory_tokens=folder.memory.tokens)
         questions = list(read_questions(settings.data, skip_bad_rows=settings.skip_bad_rows))

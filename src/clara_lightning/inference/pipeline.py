@@ -110,8 +110,8 @@ class ClaraPipeline:
             ClaraError: a folder is missing, store and adapters do not belong together, or the store has no index of
                 words.
         """
-        folder = AdapterFolder.open(adapters)
         opened = LatentStore.open(store)
+        folder = AdapterFolder.open(adapters).of_length(opened.memory_shape[0])
         opened.require(fingerprint=folder.fingerprint, memory_tokens=folder.memory.tokens)
         if hybrid is not None:
             require_lexical_index(opened, setting=HYBRID)  # before weights are loaded
