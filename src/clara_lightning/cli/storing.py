@@ -127,6 +127,7 @@ def _encode(args: argparse.Namespace, staging: Path, identity: Identity) -> None
     _refuse_cut_otherwise(args, cut)
     words = [
         *("predict", "--model", "clara_lightning.SalientCompressor", "--model.init_from", args.adapters),
+        *("--model.memory_tokens", str(identity.memory_tokens)),
         *("--data", "clara_lightning.CorpusDataModule", "--data.documents", args.documents),
         *("--data.batch_size", str(args.batch_size), "--data.rows_per_shard", str(identity.rows_per_shard)),
         *("--encoder.store", str(staging), "--encoder.dtype", identity.dtype),

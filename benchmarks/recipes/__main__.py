@@ -1,0 +1,179 @@
+"""One row of the study: ``python -m benchmarks.recipes words quick --length 16 --minutes 15 --seed 0``.
+
+A row is the published recipe (``configs/published.yaml``) with overlays of ``rows/`` on it, in that order; no overlay
+is the published recipe itself. How many steps fit into the minutes is measured first, on this machine; a run of so many
+steps follows, the same wherever and however often it is interrupted, and ``clara evaluate`` measures it. The same
+command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
+
+from benchmarks.machine import machine
+from benchmarks.recipes.split import ASKED, DEV, TRAIN, write_split
+from clara_lightning.corpus.manifest import write_json
+from clara_lightning.errors import ClaraError
+from clara_lightning.modules.metrics_file import read_rows
+
+HERE = Path(__file__).parent
+CONFIGS = HERE.parent.parent / "configs"
+RESULTS = HERE / "results"
+PACE_STEPS, PACE_SKIPPED = 16, 4
+VALIDATIONS = 4
+MEASURED = ("em", "f1", "cover_em", "cross_entropy", "information_retained")
+CONDITIONS = ("none", "another", "gold_memory", "gold_text")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run of the study.
+
+    Args:
+        overlays: names of files in ``rows/``.
+        length: memory tokens of 256 document tokens.
+        minutes: of training.
+        seed: of everything that is drawn.
+    """
+
+    overlays: tuple[str, ...]
+    length: int
+    minutes: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        for name in self.overlays:
+            if not (HERE / "rows" / f"{name}.yaml").is_file():
+                known = ", ".join(sorted(path.stem for path in (HERE / "rows").glob("*.yaml")))
+                raise ClaraError(f"{name!r} is no row: choose among {known}")
+
+    @property
+    def name(self) -> str:
+        """Of its folder and its result."""
+        return f"{'+'.join(self.overlays) or 'published'}-l{self.length}-{self.minutes:g}min-seed{self.seed}"
+
+    @property
+    def configs(self) -> list[Path]:
+        """The YAML files, the later over the earlier."""
+        return [CONFIGS / "published.yaml", HERE / "study.yaml", *(HERE / "rows" / f"{n}.yaml" for n in self.overlays)]
+
+    @property
+    def accumulate(self) -> int:
+        """Batches of an optimizer step."""
+        trainers = [yaml.safe_load(path.read_text(encoding="utf-8")).get("trainer", {}) for path in self.configs]
+        return int([each["accumulate_grad_batches"] for each in trainers if "accumulate_grad_batches" in each][-1])
+
+    def fit(self, run: Path, data: Path, *, steps: int, validate_every: int | None) -> list[str]:
+        """The command that trains."""
+        every = {"limit_val_batches": 0} if validate_every is None else {"val_check_interval": validate_every}
+        settings = {
+            "model.init_args.memory_tokens": self.length,
+            "data.init_args.train": data / TRAIN,
+            "data.init_args.val": data / DEV,
+            "seed_everything": self.seed,
+            "data.init_args.seed": self.seed,
+            "trainer.max_steps": steps,
+            "trainer.default_root_dir": run,
+            **{f"trainer.{name}": value for name, value in every.items()},
+        }
+        options = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+        return ["fit", *(word for path in self.configs for word in ("--config", str(path))), *options]
+
+
+def run_row(row: Row, out: Path) -> dict[str, Any]:
+    """Train and measure a row, or go on with it; returns what is kept of it."""
+    data, run = out / "data", out / row.name
+    write_split(data)
+    pace = _pace(row, out, data)
+    steps = max(1, round(60 * row.minutes / pace))
+    every = max(1, steps // VALIDATIONS) * row.accumulate
+    checkpoints = ("--checkpoint.every_n_train_steps", str(max(1, steps // (4 * VALIDATIONS))))
+    _clara(*row.fit(run, data, steps=steps, validate_every=every), *checkpoints, "--ckpt_path", "last")
+    rows = read_rows(run / "metrics.csv")
+    curve = [
+        {name: float(value) for name, value in each.items() if value and name in ("step", *_watched(each))}
+        for each in rows
+        if each.get("val/loss")
+    ]
+    return asdict(row) | {
+        "steps": steps,
+        "step_seconds": pace,
+        "curve": curve,
+        "measured": {str(length): _evaluate(row, run, data, length) for length in _lengths(run, row.length)},
+        "machine": machine(),
+    }
+
+
+def _watched(row: dict[str, str]) -> list[str]:
+    return [name for name in row if name.startswith(("val/ce_", "val/information_retained"))]
+
+
+def _pace(row: Row, out: Path, data: Path) -> float:
+    """Seconds of a step: the median of some, measured once and alone on the machine."""
+    file = out / "pace" / f"{'+'.join(row.overlays) or 'published'}-l{row.length}.json"
+    if not file.is_file():
+        run = file.with_suffix("")
+        fit = row.fit(run, data, steps=PACE_STEPS, validate_every=None)
+        _clara(*fit, "--trainer.log_every_n_steps", "1")
+        events = EventAccumulator(str(run)).Reload()
+        seconds = [event.value for event in events.Scalars("train/step_seconds")][PACE_SKIPPED:]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, {"step_seconds": round(statistics.median(seconds), 3)})
+    return float(json.loads(file.read_text(encoding="utf-8"))["step_seconds"])
+
+
+def _lengths(run: Path, length: int) -> list[int]:
+    """The lengths that the run's compressor was trained for."""
+    header = yaml.safe_load((run / "adapters" / "clara.yaml").read_text(encoding="utf-8"))
+    return sorted({length, *header["memory"]["nested"]})
+
+
+def _evaluate(row: Row, run: Path, data: Path, length: int) -> dict[str, Any]:
+    report = run / f"report-{length}"
+    _clara(
+        *("evaluate", "--adapters", str(run / "adapters"), "--data", str(data / ASKED), "--out", str(report)),
+        *("--memory-tokens", str(length), "--batch-size", "16", "--max-new-tokens", "16"),
+        *("--dense", "none", "--conditions", "none"),
+    )
+    answers = json.loads((report / "results.json").read_text(encoding="utf-8"))["answers"]
+    return {condition: {name: answers[condition][name] for name in MEASURED} for condition in CONDITIONS}
+
+
+def _clara(*words: str) -> None:
+    print("$ clara " + " ".join(words), flush=True)
+    subprocess.run([sys.executable, "-m", "clara_lightning", *words], check=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the row that the command line names, and keep its result."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.recipes", description=__doc__)
+    parser.add_argument("overlays", nargs="*", metavar="ROW", help="files of benchmarks/recipes/rows, without .yaml")
+    parser.add_argument("--length", type=int, default=64, help="memory tokens of 256 document tokens (default: 64)")
+    parser.add_argument("--minutes", type=float, default=15, help="of training (default: 15)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("runs/recipes"), help="run folders (default: runs/recipes)")
+    args = parser.parse_args(arguments)
+    try:
+        row = Row(tuple(args.overlays), args.length, args.minutes, args.seed)
+        result = run_row(row, args.out)
+    except ClaraError as error:
+        raise SystemExit(f"{parser.prog}: {error}") from error
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(error.returncode) from error
+    RESULTS.mkdir(exist_ok=True)
+    write_json(RESULTS / f"{row.name}.json", result)
+
+
+if __name__ == "__main__":
+    main()
