@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from benchmarks.recipes.__main__ import HERE, Row
 from benchmarks.recipes.split import ASKED, DEV, HELD_OUT, TRAIN, TRAINED, is_held_out, write_split
 
+from clara_lightning.cli.main import main
 from clara_lightning.errors import ClaraError
 
 ROWS = sorted(path.stem for path in (HERE / "rows").glob("*.yaml"))
@@ -40,11 +39,11 @@ def test_each_overlay_says_what_it_is(name: str) -> None:
     assert set(yaml.safe_load(text)) <= {"model", "data", "trainer"}
 
 
-def test_clara_fit_takes_all_overlays(clara: Callable[..., Any], tmp_path: Path) -> None:
+def test_clara_fit_takes_all_overlays(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     row = Row(tuple(ROWS), 64, 1, 3)
-    outcome = clara(*row.fit(tmp_path / "run", tmp_path, steps=7, validate_every=2), "--print_config")
-    assert outcome.code == 0, outcome.err
-    found = yaml.safe_load(outcome.out)
+    with pytest.raises(SystemExit, match="0"):
+        main([*row.fit(tmp_path / "run", tmp_path, steps=7, validate_every=2), "--print_config"])
+    found = yaml.safe_load(capsys.readouterr().out)
     assert found["model"]["init_args"]["nested"] == [4, 8, 16, 32, 64]
     assert found["model"]["init_args"]["optimizer"]["init_args"]["betas"] == [0.9, 0.95]
     assert (found["trainer"]["max_steps"], found["seed_everything"]) == (7, 3)

@@ -19,7 +19,7 @@ import yaml
 from clara_lightning.cli.main import main
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-STAGES = {"compressor": "fit", "instruct": "fit", "encode": "predict", "joint": "fit"}
+STAGES = {"compressor": "fit", "published": "fit", "instruct": "fit", "encode": "predict", "joint": "fit"}
 OVERLAYS = sorted(path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.glob("*/*.yaml"))
 Settings = dict[tuple[str, ...], Any]
 
