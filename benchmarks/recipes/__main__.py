@@ -76,7 +76,7 @@ class Row:
 
     def fit(self, run: Path, data: Path, *, steps: int, validate_every: int | None) -> list[str]:
         """The command that trains."""
-        every = {"limit_val_batches": 0} if validate_every is None else {"val_check_interval": validate_every}
+        every = {"val_check_interval": validate_every or 1} | ({} if validate_every else {"limit_val_batches": 0})
         settings = {
             "model.init_args.memory_tokens": self.length,
             "data.init_args.train": data / TRAIN,
