@@ -11,6 +11,7 @@ from torch import Tensor
 
 from clara_lightning.backbone.adapters import COMPRESSOR
 from clara_lightning.backbone.backbone import ClaraBackbone
+from clara_lightning.backbone.depth import only_first
 from clara_lightning.backbone.words import Words
 from clara_lightning.data.prompts import IGNORED, Prompt
 
@@ -38,7 +39,8 @@ def memory_of(backbone: ClaraBackbone, text: str, *, adapter: str) -> Tensor:
             anchors[row] = embedded[place].float() - head.centre_D
         read = read + anchors
     backbone.lm.set_adapter(adapter)
-    hidden = lm.base_model(inputs_embeds=torch.cat([embedded, read.to(embedded.dtype)])[None]).last_hidden_state[0]
+    with only_first(lm, head.config.layer):  # tested by itself in test_depth.py
+        hidden = lm.base_model(inputs_embeds=torch.cat([embedded, read.to(embedded.dtype)])[None]).last_hidden_state[0]
     hidden = hidden[len(ids) :].float()
     if head.config.kind == "published":
         return hidden

@@ -138,12 +138,18 @@ def test_live_bytes_are_what_autograd_keeps() -> None:
     assert live.now == 0
 
 
+@pytest.mark.parametrize("depth", [None, 3, 5])
 @pytest.mark.parametrize("task", ["stage 1", "stage 2", "stage 3"])
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_a_deep_backbone_lies_on_the_line_through_two_shallow_ones(
-    task: str, checkpointing: bool, tiny_backbone: Callable[..., ClaraBackbone], monkeypatch: pytest.MonkeyPatch
+    task: str,
+    checkpointing: bool,
+    depth: int | None,
+    tiny_backbone: Callable[..., ClaraBackbone],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = settings_of(tiny_backbone("llama", adapters=(COMPRESSOR, GENERATOR, QUERY_REASONER))).with_layers(9)
+    backbone = tiny_backbone("llama", adapters=(COMPRESSOR, GENERATOR, QUERY_REASONER))
+    settings = settings_of(backbone).with_layers(9, depth=depth)
     batch = {
         "stage 1": MicroBatch((Reading(COMPRESSOR, 8, 28),), Answering(8, 40, 60)),
         "stage 2": MicroBatch((Reading(COMPRESSOR, 40, 28),), Answering(8, 60, 30)),

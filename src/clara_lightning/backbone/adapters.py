@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from clara_lightning.backbone.depth import decoder_layers
 from clara_lightning.backbone.lora import LoraLinear
 from clara_lightning.errors import ClaraError
 
@@ -46,8 +46,10 @@ class LoraSettings:
         if not 0.0 <= self.dropout < 1.0:
             raise ClaraError(f"model.init_args.lora.dropout must be in [0, 1), got {self.dropout}")
 
-    def to_peft(self, model: PreTrainedModel) -> LoraConfig:
+    def to_peft(self, model: PreTrainedModel, *, depth: int | None = None) -> LoraConfig:
         """The same settings as PEFT's own configuration, with ``all-linear`` resolved for ``model``.
+
+        ``depth`` leaves the adapter out of all but the first so many decoder layers.
 
         PEFT's own ``all-linear`` would also adapt linear layers inside the head, which compression never runs, and
         the fused experts of some mixtures, which take no dropout.
@@ -56,15 +58,31 @@ class LoraSettings:
             r=self.rank,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
-            target_modules=linear_layers(model) if self.target_modules == ALL_LINEAR else self.target_modules,
+            target_modules=self._targets(model, depth),
             task_type="CAUSAL_LM",
         )
         config._register_custom_module({nn.Linear: LoraLinear})
         return config
 
+    def _targets(self, model: PreTrainedModel, depth: int | None) -> str | list[str]:
+        if depth is None:
+            return linear_layers(model) if self.target_modules == ALL_LINEAR else self.target_modules
+        layers = decoder_layers(model)
+        inside = {id(module) for layer in layers.all[:depth] for module in layer.modules()}
+        wanted = None if self.target_modules == ALL_LINEAR else self.target_modules
+        return [
+            name
+            for name in linear_layers(model)
+            if id(model.get_submodule(name)) in inside and (wanted is None or name.rpartition(".")[2] in wanted)
+        ]
 
-def add_adapters(model: PreTrainedModel, *, names: Sequence[str], settings: LoraSettings) -> PeftModel:
+
+def add_adapters(
+    model: PreTrainedModel, *, names: Sequence[str], settings: LoraSettings, depth: int | None = None
+) -> PeftModel:
     """Put one fresh LoRA adapter per name into ``model`` (in place) and freeze everything else.
+
+    All but the generator, which reads with the whole backbone, are left out of the layers above ``depth``.
 
     The adapters' weights are float32 whatever the backbone's dtype is: a bfloat16 weight of size 0.02 cannot take an
     update below 1e-4.
@@ -73,11 +91,11 @@ def add_adapters(model: PreTrainedModel, *, names: Sequence[str], settings: Lora
         ClaraError: PEFT cannot adapt these layers, or there are none of these names.
     """
     first, *others = names
-    config = settings.to_peft(model)
+    configs = {name: settings.to_peft(model, depth=None if name == GENERATOR else depth) for name in names}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft 0.21 reads a property that transformers 5 renamed
         try:
-            peft_model = get_peft_model(model, copy.deepcopy(config), adapter_name=first)
+            peft_model = get_peft_model(model, configs[first], adapter_name=first)
         except ValueError as error:
             reason = " ".join(str(error).split())[:300]
             given = f"dropout {settings.dropout}, target_modules {settings.target_modules}"
@@ -85,7 +103,7 @@ def add_adapters(model: PreTrainedModel, *, names: Sequence[str], settings: Lora
                 f"model.init_args.lora: {model.config.model_type} does not take {given}: {reason}"
             ) from error
         for name in others:
-            peft_model.add_adapter(name, copy.deepcopy(config))
+            peft_model.add_adapter(name, configs[name])
     set_trainable(peft_model, ())
     return peft_model
 

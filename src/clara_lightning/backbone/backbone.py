@@ -32,6 +32,7 @@ from clara_lightning.backbone.adapters import (
     set_trainable,
     use_adapter,
 )
+from clara_lightning.backbone.depth import check_depth, only_first
 from clara_lightning.backbone.generation import PrefixCache, Reading
 from clara_lightning.backbone.kernels import quicken
 from clara_lightning.backbone.likelihood import AnswerLoss, TokenLosses
@@ -190,9 +191,10 @@ class ClaraBackbone(nn.Module):
         self.prompts = PromptEncoder(
             tokenizer, template=prompt, memory_tokens=memory.tokens, text_tokens=memory.document_tokens
         )
+        check_depth(model, memory.layer)
         mean_D, std_D = embedding_statistics(model)
         vocab_size = embedding_table(model).weight.shape[0]
-        self.lm: PeftModel = add_adapters(model, names=self.adapters, settings=lora)
+        self.lm: PeftModel = add_adapters(model, names=self.adapters, settings=lora, depth=memory.layer)
         self.heads = nn.ModuleDict(
             {
                 name: MemoryHead(memory, embedding_mean_D=mean_D, embedding_std_D=std_D, vocab_size=vocab_size)
@@ -276,6 +278,13 @@ class ClaraBackbone(nn.Module):
         if name is not None and name not in self.adapters:
             raise ValueError(f"no adapter {name!r}, only {', '.join(self.adapters)}")
         return use_adapter(self._layers, name)
+
+    @contextmanager
+    def _compressing(self, adapter: str) -> Iterator[None]:
+        """Scope in which the trunk is as deep as memory is taken from."""
+        self._runner.try_out()
+        with only_first(self.causal_lm, self.memory_config.layer), self.use_adapter(adapter):
+            yield
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -382,7 +391,7 @@ class ClaraBackbone(nn.Module):
     def _read(self, tokens: Tokens, *, adapter: str) -> Compressed:
         head = self.head(adapter)
         placed = self._place_memory(tokens, head)
-        with self.use_adapter(adapter):
+        with self._compressing(adapter):
             hidden_PD = self._runner.hidden(placed.inputs_PD, placed.sequences)
         memory_NLD = hidden_PD[placed.memory_NL]
         return Compressed(
@@ -406,7 +415,7 @@ class ClaraBackbone(nn.Module):
     def memory_logits(self, texts: Sequence[str], *, adapter: str) -> Tensor:
         """What the LM's own head makes of the last hidden states at the memory positions ``(N, L, V)``, float32."""
         placed = self._place_memory(self.tokenize(texts), self.head(adapter))
-        with self.use_adapter(adapter):
+        with self._compressing(adapter):
             logits_XV = self._runner.logits(placed.inputs_PD, placed.sequences, placed.memory_NL.flatten())
         return logits_XV.float().view(len(texts), self.memory_tokens, -1)
 
@@ -565,7 +574,7 @@ class ClaraBackbone(nn.Module):
         states = []
         for start in range(0, len(chosen), 8):
             placed = self._place_memory(self.tokenize(chosen[start : start + 8]), head)
-            with self.use_adapter(COMPRESSOR):
+            with self._compressing(COMPRESSOR):
                 hidden_PD = self._runner.hidden(placed.inputs_PD, placed.sequences)
             states.append(hidden_PD[placed.memory_NL.flatten()].float())
         head.calibrate(torch.cat(states))

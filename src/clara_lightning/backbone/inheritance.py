@@ -16,7 +16,9 @@ NAMES = {  # the stages' settings
     "document_tokens": "document_tokens",
     "kind": "memory",
     "nested": "nested",
+    "layer": "memory_layer",
 }
+FIXED = ("kind", "layer")  # what resizing does not change
 
 
 def inherit_memory(parent: AdapterFolder | None, given: Mapping[str, Any], *, resize: bool) -> MemoryConfig:
@@ -39,8 +41,8 @@ def inherit_memory(parent: AdapterFolder | None, given: Mapping[str, Any], *, re
         own = getattr(parent.memory, key)
         if key == "tokens" and parent.memory.holds(value):
             continue
-        if value != own and not (resize and key != "kind"):
-            mend = "" if key == "kind" else "; model.init_args.resize true adapts them"
+        if value != own and not (resize and key not in FIXED):
+            mend = "" if key in FIXED else "; model.init_args.resize true adapts them"
             raise ClaraError(
                 f"model.init_args.{NAMES[key]} is {value}, but the adapters in {parent.path} were trained with "
                 f"{own}{mend}"

@@ -33,12 +33,15 @@ class MemoryConfig:
             same with the tokens of its rarest words, each word whole and once).
         nested: numbers of memory tokens that one compressor is trained for, all at once; ``tokens`` may then be any
             number between the smallest and the largest. Empty: ``tokens`` alone.
+        layer: the hidden states are taken behind so many layers of the backbone, and those above neither run nor carry
+            an adapter when something is compressed; ``None``: behind all.
     """
 
     tokens: int = 16
     document_tokens: int = 256
     kind: MemoryKind = "words"
     nested: tuple[int, ...] = ()
+    layer: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nested", tuple(sorted(set(self.nested))))
@@ -57,6 +60,8 @@ class MemoryConfig:
                 f"model.init_args.memory_tokens must be between {self.nested[0]} and {self.nested[-1]}, the ends of "
                 f"model.init_args.nested, got {self.tokens}"
             )
+        if self.layer is not None and self.layer < 1:
+            raise ClaraError(f"model.init_args.memory_layer must be >= 1, got {self.layer}")
         if self.nested and self.nested[0] < 1:
             raise ClaraError(f"model.init_args.nested must be numbers >= 1, got {self.nested[0]}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from peft import PeftModel
@@ -20,6 +20,7 @@ from clara_lightning.backbone.adapters import (
     add_adapters,
 )
 from clara_lightning.backbone.backbone import embedding_table
+from clara_lightning.backbone.depth import check_depth
 from clara_lightning.backbone.memory import MemoryConfig, MemoryHead
 from clara_lightning.errors import ClaraError
 
@@ -49,14 +50,15 @@ class SkeletonSettings:
         """Decoder layers."""
         return int(self.architecture.get_text_config().num_hidden_layers)
 
-    def with_layers(self, count: int) -> SkeletonSettings:
-        """The same with fewer decoder layers."""
+    def with_layers(self, count: int, *, depth: int | None = None) -> SkeletonSettings:
+        """The same with fewer decoder layers, and memory taken behind ``depth`` of them."""
         config = copy.deepcopy(self.architecture)
         text = config.get_text_config()
         text.num_hidden_layers = count
         if getattr(text, "layer_types", None):
             text.layer_types = text.layer_types[:count]
-        return SkeletonSettings(config, self.dtype, self.attention, self.lora, self.memory, self.adapters)
+        memory = replace(self.memory, layer=depth)
+        return SkeletonSettings(config, self.dtype, self.attention, self.lora, memory, self.adapters)
 
 
 class Skeleton:
@@ -71,7 +73,10 @@ class Skeleton:
                     dtype=settings.dtype,
                     attn_implementation="eager" if settings.attention == "eager" else "sdpa",
                 )
-                self.lm: PeftModel = add_adapters(model, names=settings.adapters, settings=settings.lora)
+                check_depth(model, settings.memory.layer)
+                self.lm: PeftModel = add_adapters(
+                    model, names=settings.adapters, settings=settings.lora, depth=settings.memory.layer
+                )
         except (ValueError, ImportError) as error:  # no causal LM, or target_modules that this backbone does not have
             raise ClaraError(f"model.init_args.backbone: {' '.join(str(error).split())[:300]}") from error
         self.model = model

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
 from clara_lightning.backbone.adapters import GENERATOR, active_adapter, lora_layers, set_trainable, use_adapter
+from clara_lightning.backbone.depth import only_first
 from clara_lightning.backbone.kernels import quicken
 from clara_lightning.backbone.packing import Sequences
 from clara_lightning.backbone.runner import Runner
@@ -30,7 +31,7 @@ from clara_lightning.errors import ClaraError
 from clara_lightning.estimate.live import LiveBytes
 from clara_lightning.estimate.skeleton import Skeleton, SkeletonSettings
 
-SHALLOW, DEEPER = 2, 3  # decoder layers of the two traces that all others are drawn from
+SHALLOW, DEEPER = 2, 3  # decoder layers of the traces that all others are drawn from; one apart
 
 
 class Reading(NamedTuple):
@@ -119,8 +120,8 @@ def trace(settings: SkeletonSettings, batch: MicroBatch, *, checkpointing: bool,
         ClaraError: the backbone's layers do what depends on values, such as routing to experts.
     """
 
-    def run(layers: int) -> LiveBytes:
-        skeleton = Skeleton(settings.with_layers(layers))
+    def run(layers: int, depth: int | None = None) -> LiveBytes:
+        skeleton = Skeleton(settings.with_layers(layers, depth=depth))
         step = _Step(skeleton, checkpointing=checkpointing, autocast=autocast)
         try:
             return step.run(batch)
@@ -128,22 +129,26 @@ def trace(settings: SkeletonSettings, batch: MicroBatch, *, checkpointing: bool,
             family = settings.architecture.model_type
             raise ClaraError(f"model.init_args.backbone.name: layers of {family} depend on values: {error}") from error
 
-    if settings.num_layers <= DEEPER:
-        whole = run(settings.num_layers)
+    layers, depth = settings.num_layers, settings.memory.layer
+    if layers <= DEEPER:
+        whole = run(layers, depth)
         return _total(whole.peaks, whole.flops)
     shallow, deeper = run(SHALLOW), run(DEEPER)
-    return _total(
-        _extend(shallow.peaks, deeper.peaks, settings.num_layers),
-        _extend(shallow.flops, deeper.flops, settings.num_layers),
-    )
-
-
-def _extend(shallow: Mapping[str, int], deeper: Mapping[str, int], layers: int) -> dict[str, int]:
-    """Each phase's figure at so many layers, on the line through two of them."""
-    return {
-        phase: value + (deeper[phase] - value) * (layers - SHALLOW) // (DEEPER - SHALLOW)
-        for phase, value in shallow.items()
-    }
+    # What compresses may be less deep than what reads: how much either grows by a layer is told apart by a third trace.
+    between = run(DEEPER, SHALLOW) if depth else deeper
+    figures = [
+        {
+            phase: value
+            + (betweens[phase] - value) * (layers - SHALLOW)
+            + (deepers[phase] - betweens[phase]) * ((depth or 0) - SHALLOW)
+            for phase, value in shallows.items()
+        }
+        for shallows, betweens, deepers in (
+            (shallow.peaks, between.peaks, deeper.peaks),
+            (shallow.flops, between.flops, deeper.flops),
+        )
+    ]
+    return _total(*figures)
 
 
 def _total(peaks: Mapping[str, int], flops: Mapping[str, int]) -> Trace:
@@ -228,7 +233,8 @@ class _Step:
         sequences = _sequences(count, reading.tokens + self.length, self.skeleton.settings)
         places_P = torch.empty(sum(sequences.lengths), dtype=torch.long)
         inputs_PD = torch.cat([text_NTD, tokens_NLD.to(text_NTD.dtype)], dim=1).flatten(0, 1)[places_P]
-        with use_adapter(self.layers, reading.adapter):
+        depth = self.skeleton.settings.memory.layer
+        with only_first(self.skeleton.model, depth), use_adapter(self.layers, reading.adapter):
             hidden_PD = self.runner.hidden(inputs_PD, sequences)
         memory_NLD = hidden_PD[torch.empty(count, self.length, dtype=torch.long)]
         text_mean_ND = torch.empty(count, len(hidden_PD)) @ hidden_PD.float()

@@ -84,6 +84,7 @@ class ClaraModule(LightningModule, ABC):
         resize: let memory and document tokens differ from those of ``init_from``: memory tokens are cut, or new ones
             join them.
         nested: numbers of memory tokens that are trained at once.
+        memory_layer: memory is made of the hidden states behind so many layers; ``None``: behind all.
     """
 
     backbone: ClaraBackbone
@@ -105,6 +106,7 @@ class ClaraModule(LightningModule, ABC):
         max_new_tokens: int,
         resize: bool = False,
         nested: Sequence[int] | None = None,
+        memory_layer: int | None = None,
     ) -> None:
         super().__init__()
         self.parent = AdapterFolder.open(init_from, setting="model.init_args.init_from") if init_from else None
@@ -113,6 +115,7 @@ class ClaraModule(LightningModule, ABC):
             "document_tokens": document_tokens,
             "memory": memory,
             "nested": nested,
+            "memory_layer": memory_layer,
         }
         self.resize = resize
         self.memory_config = inherit_memory(self.parent, given, resize=resize)

@@ -49,6 +49,8 @@ class SalientCompressor(ClaraModule):
         document_tokens: documents are cut after so many tokens (default 256).
         nested: numbers of memory tokens that are trained at once, one of them drawn for every batch; ``memory_tokens``
             is the one that validations measure first.
+        memory_layer: memory is made of the hidden states behind so many layers, which alone are run and adapted to
+            compress; by default behind all.
         memory: kind of memory: ``words`` (default), ``anchors``, ``calibrated`` or ``published``.
         lora: settings of the adapters.
         prompt: the words around background and question.
@@ -78,6 +80,7 @@ class SalientCompressor(ClaraModule):
         lora: LoraSettings | None = None,
         prompt: PromptTemplate | None = None,
         nested: list[int] | None = None,
+        memory_layer: int | None = None,
         mse_weight: float = 0.1,
         distill: float = 0.0,
         curriculum: CurriculumConfig = CurriculumConfig(),
@@ -104,6 +107,7 @@ class SalientCompressor(ClaraModule):
             max_new_tokens=max_new_tokens,
             resize=resize,
             nested=nested,
+            memory_layer=memory_layer,
         )
         if mse_weight < 0:
             raise ClaraError(f"model.init_args.mse_weight must be >= 0, got {mse_weight}")
