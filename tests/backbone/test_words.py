@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -151,4 +152,29 @@ def test_a_rare_word_is_chosen_whole_and_once(tiny_backbone: Callable[..., Clara
     chosen = backbone.tokenizer.decode(list(backbone.rarest_tokens([texts[1]])[0]))
     assert chosen.count("zyx") == 1
     # Distinct words of each text, and the space, which is a token of its own here.
-    assert int(head.word_frequency_W.sum()) == (5 + 1) + (5 + 1) + (4 + 1)
+    assert int(head.document_frequency_W.sum()) == (5 + 1) + (5 + 1) + (4 + 1)
+
+
+@torch.no_grad()
+def test_a_query_counts_each_word_once_and_by_its_own_rarity(tiny_backbone: Callable[..., ClaraBackbone]) -> None:
+    backbone = tiny_backbone(kind="words", tokens=12)
+    texts = ["the cat sat on the mat", "the dog sat on the zyx", "the cat and the dog"]
+    backbone.calibrate(texts, ["the zyx", "the dog"])
+    head = backbone.head(COMPRESSOR)
+    tokens = backbone.tokenize(["the zyx the zyx ."])
+    weight = head.query_weight(tokens.ids_NT, tokens.words)[0].tolist()
+    pieces = [backbone.tokenizer.decode([token]) for token in tokens.of(0)]
+    spelt = "".join(pieces)
+    first = spelt.index("zyx")
+    place = len(pieces[0])
+    wanted = {"the": math.log(6 / 6), "zyx": math.log(6 / 3)}
+    seen = 0
+    for piece, found in zip(pieces, weight, strict=True):
+        start, seen = seen, seen + len(piece)
+        letters = piece.strip()
+        if not letters or not letters.isalpha() or backbone.tokenizer.bos_token in piece:
+            continue
+        word = "zyx" if letters in "zyx" else "the"
+        repeated = start > first + 3 - 1 or (word == "the" and start > place + 3)
+        assert found == pytest.approx(0.0 if repeated else wanted[word], abs=1e-6), (piece, start)
+    assert max(weight) == pytest.approx(math.log(2))

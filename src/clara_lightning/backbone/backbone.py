@@ -430,7 +430,7 @@ class ClaraBackbone(nn.Module):
             index = positions_NL.unsqueeze(-1).expand(-1, -1, text_NTD.shape[-1])
             centred_NLD = text_NTD.gather(1, index).float() - head.centre_D
             anchor_NLD = centred_NLD * filled_NL.unsqueeze(-1)  # an empty place is the mean embedding
-            weights_NL = head.query_weight(tokens.ids_NT.gather(1, positions_NL)) * filled_NL
+            weights_NL = head.query_weight(tokens.ids_NT, tokens.words).gather(1, positions_NL) * filled_NL
             memory_NLD = memory_NLD + anchor_NLD
         both_NSD = torch.cat([text_NTD, memory_NLD.to(text_NTD.dtype)], dim=1)
         places_NS = torch.arange(count * (width + length)).view(count, -1)
@@ -565,10 +565,10 @@ class ClaraBackbone(nn.Module):
             sample: documents over which mean and spread of the hidden states are measured.
         """
         head = self.head(COMPRESSOR)
-        rows = self._token_rows(documents)
-        head.count_tokens(rows, self._token_rows(questions))
+        rows, asked = self._token_rows(documents), self._token_rows(questions)
+        head.count_tokens(rows, asked)
         if head.config.kind == "words":
-            head.count_words(self._buckets(rows))
+            head.count_words(self._buckets(rows), self._buckets(asked))
         step = max(1, len(documents) // sample)
         chosen = list(documents)[::step][:sample]
         states = []

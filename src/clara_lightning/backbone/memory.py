@@ -124,7 +124,8 @@ class MemoryHead(nn.Module):
     num_documents: Tensor
     question_frequency_V: Tensor
     num_questions: Tensor
-    word_frequency_W: Tensor
+    document_frequency_W: Tensor
+    question_frequency_W: Tensor
 
     def __init__(
         self, config: MemoryConfig, *, embedding_mean_D: Tensor, embedding_std_D: Tensor, vocab_size: int
@@ -149,7 +150,8 @@ class MemoryHead(nn.Module):
             self.register_buffer(f"{what}_frequency_V", torch.zeros(vocab_size, dtype=torch.int32))
             self.register_buffer(f"num_{what}s", torch.zeros((), dtype=torch.int64))
         if config.kind == "words":
-            self.register_buffer("word_frequency_W", torch.zeros(BUCKETS, dtype=torch.int32))
+            for what in ("document", "question"):
+                self.register_buffer(f"{what}_frequency_W", torch.zeros(BUCKETS, dtype=torch.int32))
 
     @torch.no_grad()
     def calibrate(self, hidden_XD: Tensor) -> None:
@@ -181,24 +183,31 @@ class MemoryHead(nn.Module):
         """Inverse document frequency ``log((1 + n) / (1 + df))`` of token ids, any shape; 0 for a ubiquitous token."""
         return _inverse_frequency(self.document_frequency_V[ids], self.num_documents)
 
-    def query_weight(self, ids: Tensor) -> Tensor:
+    def query_weight(self, ids: Tensor, words: Words | None = None) -> Tensor:
         """Inverse frequency over documents and questions together, any shape.
 
-        A word that every question holds ("which") says nothing about what is asked, however rare it is in documents.
+        A word that every question holds ("which") says nothing about what is asked, however rare it is in documents. Of
+        kind ``words`` it is the word's frequency, and marks and repeated words count nothing.
         """
+        if words is not None:
+            of_words = self.document_frequency_W[words.bucket_NT] + self.question_frequency_W[words.bucket_NT]
+            counted = words.spoken_NT & ~words.again_NT
+            return _inverse_frequency(of_words, self.num_documents + self.num_questions) * counted
         frequency = self.document_frequency_V[ids] + self.question_frequency_V[ids]
         return _inverse_frequency(frequency, self.num_documents + self.num_questions)
 
     @torch.no_grad()
-    def count_words(self, documents: Iterable[Tensor]) -> None:
-        """Count in how many documents each word occurs.
+    def count_words(self, documents: Iterable[Tensor], questions: Iterable[Tensor]) -> None:
+        """Count in how many documents, and in how many questions, each word occurs.
 
         Args:
             documents: of each document the buckets of its words, any shape, any order.
+            questions: of each question the same.
         """
-        self.word_frequency_W.zero_()
-        for buckets in documents:
-            self.word_frequency_W[buckets.unique()] += 1
+        for texts, frequency_W in ((documents, self.document_frequency_W), (questions, self.question_frequency_W)):
+            frequency_W.zero_()
+            for buckets in texts:
+                frequency_W[buckets.unique()] += 1
 
     def choice(self, ids_NT: Tensor, words: Words | None) -> Tensor:
         """How much each token is worth as an anchor ``(N, T)``.
@@ -208,7 +217,7 @@ class MemoryHead(nn.Module):
         """
         if words is None:
             return self.rarity(ids_NT)
-        rarity_NT = _inverse_frequency(self.word_frequency_W[words.bucket_NT], self.num_documents)
+        rarity_NT = _inverse_frequency(self.document_frequency_W[words.bucket_NT], self.num_documents)
         return rarity_NT - _LAST * (~words.spoken_NT).float() - 2 * _LAST * words.again_NT.float()
 
     def anchors(
