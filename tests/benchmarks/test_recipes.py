@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from benchmarks.recipes.__main__ import HERE, Row
 from benchmarks.recipes.split import ASKED, DEV, HELD_OUT, TRAIN, TRAINED, is_held_out, write_split
+from benchmarks.recipes.tables import draw_curves, tables
 
 from clara_lightning.cli.main import main
 from clara_lightning.errors import ClaraError
@@ -82,3 +84,25 @@ def test_without_the_data_the_setting_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("CLARA_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(ClaraError, match=r"CLARA_DATA: .*nowhere/train holds no mlqa_en_dev\.jsonl"):
         write_split(tmp_path / "out")
+
+
+def result_of(seed: int, retained: float, *, overlays: tuple[str, ...] = ("words",), minutes: float = 15) -> Any:
+    value = {"value": retained, "low": retained - 0.1, "high": retained + 0.1}
+    figures = dict.fromkeys(("em", "f1", "cover_em", "cross_entropy", "information_retained"), value)
+    measured = {"16": dict.fromkeys(("none", "another", "gold_memory", "gold_text"), figures)}
+    return {
+        **{"overlays": list(overlays), "length": 16, "minutes": minutes, "seed": seed, "steps": 100},
+        **{"step_seconds": 0.5, "curve": [{"step": 9, "val/information_retained": retained}], "measured": measured},
+    }
+
+
+def test_the_best_recipe_stands_first_with_its_seeds_together(tmp_path: Path) -> None:
+    results = [result_of(0, 0.1, overlays=()), result_of(0, 0.3), result_of(1, 0.5), result_of(0, 0.9, minutes=60)]
+    lines = tables(results).splitlines()
+    assert lines[0] == "### 60 minutes, 16x: 16 memory tokens for 256"
+    rows = [line for line in lines if line.startswith(("| words", "| published"))]
+    assert rows[0].startswith("| words | 1 | 100 | 0.50 | 0.900 [0.80, 1.00] |")
+    assert rows[1].startswith("| words | 2 | 100 | 0.50 | 0.400 (0.300 to 0.500) |")
+    assert rows[2].startswith("| published | 1 |")
+    draw_curves(results, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 5000

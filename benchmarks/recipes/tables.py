@@ -1,0 +1,108 @@
+"""The study's results as tables and curves in docs/recipes.md: ``python -m benchmarks.recipes.tables``."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import matplotlib.pyplot as plt
+
+from benchmarks.recipes.__main__ import RESULTS
+
+DOCS = Path(__file__).parents[2] / "docs"
+BEGIN, END = "<!-- recipes -->", "<!-- /recipes -->"
+Result = dict[str, Any]
+Group = tuple[str, int, float]
+HEAD = (
+    "| recipe | seeds | steps | s a step | retained | gold memory: cover-EM | F1 | another's | none | text |",
+    "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+)
+
+
+def read_results(folder: Path = RESULTS) -> list[Result]:
+    """All results."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+
+
+def grouped(results: Iterable[Result]) -> dict[Group, list[Result]]:
+    """Runs that differ in their seed alone, by recipe, measured length and minutes; each with that length's figures."""
+    groups: dict[Group, list[Result]] = defaultdict(list)
+    for result in results:
+        name = " + ".join(result["overlays"]) or "published"
+        for length, measured in result["measured"].items():
+            groups[name, int(length), result["minutes"]].append(result | {"measured": measured})
+    return dict(groups)
+
+
+def tables(results: Sequence[Result]) -> str:
+    """Markdown: a table for each budget and length, the best recipe first."""
+    groups = grouped(results)
+    parts: list[str] = []
+    for minutes, length in sorted({(minutes, length) for _, length, minutes in groups}, reverse=True):
+        rows = [(name, runs) for (name, *key), runs in groups.items() if key == [length, minutes]]
+        rows.sort(key=lambda row: -_mean(row[1], "gold_memory", "information_retained"))
+        rate = f"{256 / length:g}x: {length} memory tokens for 256"
+        parts += [f"### {minutes:g} minutes, {rate}", "", *HEAD, *(_line(*row) for row in rows), ""]
+    return "\n".join(parts)
+
+
+def _line(name: str, runs: Sequence[Result]) -> str:
+    cells = [
+        name,
+        str(len(runs)),
+        f"{statistics.mean(run['steps'] for run in runs):.0f}",
+        f"{statistics.mean(run['step_seconds'] for run in runs):.2f}",
+        _spread(runs),
+        *(f"{_mean(runs, 'gold_memory', figure):.3f}" for figure in ("cover_em", "f1")),
+        *(f"{_mean(runs, condition, 'cover_em'):.3f}" for condition in ("another", "none", "gold_text")),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _spread(runs: Sequence[Result]) -> str:
+    """Mean, and in brackets the least and the most over seeds, or of a single run its interval over questions."""
+    values = [run["measured"]["gold_memory"]["information_retained"] for run in runs]
+    mean = statistics.mean(value["value"] for value in values)
+    if len(values) == 1:
+        return f"{mean:.3f} [{values[0]['low']:.2f}, {values[0]['high']:.2f}]"
+    return (
+        f"{mean:.3f} ({min(value['value'] for value in values):.3f} to {max(value['value'] for value in values):.3f})"
+    )
+
+
+def _mean(runs: Sequence[Result], condition: str, figure: str) -> float:
+    return float(statistics.mean(run["measured"][condition][figure]["value"] for run in runs))
+
+
+def draw_curves(results: Sequence[Result], path: Path) -> None:
+    """Information retained over the minutes of training, at the length that each run names."""
+    matplotlib.use("Agg")
+    figure, axes = plt.subplots(figsize=(9, 5))
+    for result in results:
+        name = f"{' + '.join(result['overlays']) or 'published'}, {256 / result['length']:g}x, seed {result['seed']}"
+        minutes = [(point["step"] + 1) * result["step_seconds"] / 60 for point in result["curve"]]
+        axes.plot(minutes, [point["val/information_retained"] for point in result["curve"]], marker=".", label=name)
+    axes.set(xlabel="minutes of training", ylabel="information retained, 128 held-out questions")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=6, ncols=2)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Write both."""
+    results = read_results()
+    page = DOCS / "recipes.md"
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    page.write_text(f"{before}{BEGIN}\n\n{tables(results)}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    draw_curves(results, DOCS / "recipes-curves.png")
+
+
+if __name__ == "__main__":
+    main()
