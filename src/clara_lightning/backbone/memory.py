@@ -103,7 +103,7 @@ class MemoryHead(nn.Module):
     - ``words``: as ``anchors``, with the tokens of the document's rarest words. Pieces of a rare word, and the digits
       of a number, are common tokens: taken by themselves they are not chosen, and the word cannot be read. Of a word
       that stands more than once the first place is taken. (Cross-entropy of the untrained SmolLM2-135M on held-out
-      answers, 64 anchors of 256 tokens: 2.47, by tokens 2.79, the text 1.64, nothing 3.79; benchmarks/recipes.)
+      answers, 64 anchors of 256 tokens: 2.81, by tokens 3.06, the text 1.79, nothing 4.07; docs/recipes.md.)
 
     Memory of all kinds but the first is centred: the mean of the embedding table is taken off, and added again where
     the generator reads it (``centre_D``). All embeddings share that mean, so with it every cosine would be alike.
