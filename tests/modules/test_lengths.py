@@ -82,7 +82,8 @@ def test_evaluate_refuses_a_length_that_was_not_trained(
     ("values", "message"),
     [
         ({"tokens": 5, "nested": (2, 4)}, r"memory_tokens must be between 2 and 4"),
-        ({"tokens": 2, "nested": (0, 4)}, r"nested must be numbers >= 1"),
+        ({"tokens": 2, "nested": (0, 4)}, r"nested must be numbers >= 1, got 0"),
+        ({"tokens": 2, "nested": (2, 64), "document_tokens": 32}, r"nested must be numbers <= document_tokens \(32\)"),
     ],
 )
 def test_impossible_lengths_are_refused(values: dict[str, Any], message: str) -> None:

@@ -50,11 +50,15 @@ class MemoryConfig:
             raise ClaraError(f"model.init_args.memory must be one of {kinds}, got {self.kind!r}")
         if self.tokens < 1:
             raise ClaraError(f"model.init_args.memory_tokens must be >= 1, got {self.tokens}")
+        if self.nested and self.nested[-1] > self.document_tokens:
+            raise ClaraError(
+                f"model.init_args.nested must be numbers <= document_tokens ({self.document_tokens}), got "
+                f"{self.nested[-1]}"
+            )
         if self.document_tokens < self.tokens:
             raise ClaraError(
                 f"model.init_args.document_tokens must be >= memory_tokens ({self.tokens}), got {self.document_tokens}"
             )
-
         if not self.holds(self.tokens):
             raise ClaraError(
                 f"model.init_args.memory_tokens must be between {self.nested[0]} and {self.nested[-1]}, the ends of "

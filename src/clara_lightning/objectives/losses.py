@@ -120,8 +120,7 @@ def head_cross_entropy(hidden_XD: Tensor, weight_VD: Tensor, bias_V: Tensor | No
     Raises:
         ValueError: the output layer is to be trained.
     """
-    if weight_VD.requires_grad or (bias_V is not None and bias_V.requires_grad):
-        raise ValueError("head_cross_entropy is for a frozen output layer")
+    _refuse_trained(weight_VD, bias_V)
     losses_X: Tensor = _HeadCrossEntropy.apply(hidden_XD, weight_VD, bias_V, ids_X)  # type: ignore[no-untyped-call]
     return losses_X
 
@@ -143,8 +142,7 @@ def head_distance(hidden_XD: Tensor, teacher_XD: Tensor, weight_VD: Tensor, bias
     Raises:
         ValueError: the output layer is to be trained.
     """
-    if weight_VD.requires_grad or (bias_V is not None and bias_V.requires_grad):
-        raise ValueError("head_distance is for a frozen output layer")
+    _refuse_trained(weight_VD, bias_V)
     distance_X: Tensor = _HeadDistance.apply(hidden_XD, teacher_XD, weight_VD, bias_V)  # type: ignore[no-untyped-call]
     return distance_X
 
@@ -152,7 +150,22 @@ def head_distance(hidden_XD: Tensor, teacher_XD: Tensor, weight_VD: Tensor, bias
 _PART = 256  # rows of logits at once: 50 MB in fp32 at 49,152 tokens
 
 
-class _HeadCrossEntropy(torch.autograd.Function):
+def _refuse_trained(weight_VD: Tensor, bias_V: Tensor | None) -> None:
+    if weight_VD.requires_grad or (bias_V is not None and bias_V.requires_grad):
+        raise ValueError("the loss of a part of the logits at a time is for a frozen output layer")
+
+
+class _OfHiddenStates(torch.autograd.Function):
+    """A value for each hidden state, the first input, whose gradient the forward pass made and kept."""
+
+    @staticmethod
+    def backward(ctx: Any, grad_X: Tensor) -> Any:
+        (grad_XD,) = ctx.saved_tensors
+        grad = (grad_XD * grad_X.unsqueeze(-1)).to(grad_XD.dtype)
+        return grad, *(None for _ in ctx.needs_input_grad[1:])
+
+
+class _HeadCrossEntropy(_OfHiddenStates):
     @staticmethod
     def forward(ctx: Any, hidden_XD: Tensor, weight_VD: Tensor, bias_V: Tensor | None, ids_X: Tensor) -> Tensor:
         wide = torch.promote_types(hidden_XD.dtype, torch.float32)
@@ -171,13 +184,8 @@ class _HeadCrossEntropy(torch.autograd.Function):
         ctx.save_for_backward(grad_XD)
         return losses_X
 
-    @staticmethod
-    def backward(ctx: Any, grad_X: Tensor) -> Any:
-        (grad_XD,) = ctx.saved_tensors
-        return (grad_XD * grad_X.unsqueeze(-1)).to(grad_XD.dtype), None, None, None
 
-
-class _HeadDistance(torch.autograd.Function):
+class _HeadDistance(_OfHiddenStates):
     @staticmethod
     def forward(ctx: Any, hidden_XD: Tensor, teacher_XD: Tensor, weight_VD: Tensor, bias_V: Tensor | None) -> Tensor:
         wide = torch.promote_types(hidden_XD.dtype, torch.float32)
@@ -194,8 +202,3 @@ class _HeadDistance(torch.autograd.Function):
                 grad_XD[part] = (own_YV.exp_() - wanted_YV.exp_()).to(weight_VD.dtype) @ weight_VD
         ctx.save_for_backward(grad_XD)
         return distance_X
-
-    @staticmethod
-    def backward(ctx: Any, grad_X: Tensor) -> Any:
-        (grad_XD,) = ctx.saved_tensors
-        return (grad_XD * grad_X.unsqueeze(-1)).to(grad_XD.dtype), None, None, None
