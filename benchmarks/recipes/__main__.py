@@ -168,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         row = Row(tuple(args.overlays), args.length, args.minutes, args.seed)
         result = run_row(row, args.out)
     except ClaraError as error:
-        raise SystemExit(f"{parser.prog}: {error}") from error
+        parser.exit(2, f"{parser.prog}: {error}\n")
     except subprocess.CalledProcessError as error:
         raise SystemExit(error.returncode) from error
     RESULTS.mkdir(exist_ok=True)

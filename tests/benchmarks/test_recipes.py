@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from benchmarks.recipes.__main__ import HERE, Row
+from benchmarks.recipes.__main__ import main as run_from_command_line
 from benchmarks.recipes.split import ASKED, DEV, HELD_OUT, TRAIN, TRAINED, is_held_out, write_split
 from benchmarks.recipes.tables import draw_curves, tables
 
@@ -106,3 +107,10 @@ def test_the_best_recipe_stands_first_with_its_seeds_together(tmp_path: Path) ->
     assert rows[2].startswith("| published | 1 |")
     draw_curves(results, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 5000
+
+
+def test_a_mistake_in_the_command_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_from_command_line(["word", "--out", str(tmp_path)])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("python -m benchmarks.recipes: 'word' is no row: choose among ")

@@ -149,3 +149,23 @@ def test_distill_is_a_share(commands: Any, clara: Any, tmp_path: Path) -> None:
 def test_the_header_names_the_lengths(nested_run: Path) -> None:
     header = yaml.safe_load((nested_run / "adapters" / "clara.yaml").read_text(encoding="utf-8"))
     assert header["memory"] == {"tokens": 4, "document_tokens": 40, "kind": "words", "nested": [2, 3, 4], "layer": None}
+
+
+def test_a_run_shows_what_it_learns_from(nested_run: Path) -> None:
+    shown = yaml.safe_load((nested_run / "settings_in_effect.yaml").read_text(encoding="utf-8"))
+    assert shown["memory"] == "words, 40 tokens to 4 (10x), nested: 2, 3, 4"
+    assert shown["loss"] == "0.5 CE + 0.5 KL to the text + 0.1 MSE"
+    assert shown["curriculum"] == "1 as text at first, none from 0.3 of the run on"
+    card = (nested_run / "adapters" / "README.md").read_text(encoding="utf-8")
+    assert "trained for 2, 3, 4 memory tokens at once" in card
+    assert "with 3 memory tokens" in card
+
+
+def test_a_chosen_length_is_no_resizing(commands: Any, clara: Any, nested_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = ("--model.memory_tokens", 3, "--model.curriculum.until", 0.1, "--trainer.max_steps", 1)
+    outcome = clara(*commands.fit_compressor(run, *options, init_from=nested_run))
+    assert outcome.code == 0
+    shown = yaml.safe_load((run / "settings_in_effect.yaml").read_text(encoding="utf-8"))
+    assert shown["memory"] == "words, 40 tokens to 3 (13.3333x), nested: 2, 3, 4"
+    assert "without effect: model.init_args.curriculum.until: model.init_args.curriculum.text_share is 0" in outcome.err

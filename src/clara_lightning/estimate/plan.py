@@ -103,6 +103,7 @@ def read_plan(settings: Mapping[str, Any]) -> Plan:
     task = _task(settings)
     data: Mapping[str, Any] = settings["data"]["init_args"]
     parent, notes = _parent(model.get("init_from"))
+    notes += _not_counted(model)
     searched = model.get("candidates") == "search"
     adapters = (COMPRESSOR, GENERATOR, QUERY_REASONER) if task == "joint" else (COMPRESSOR, GENERATOR)
     contrastive = task == "joint" and model.get("objective") == "contrastive"
@@ -151,6 +152,18 @@ def _parent(init_from: str | None) -> tuple[AdapterFolder | None, list[str]]:
     if (locate(init_from) / HEADER).is_file():
         return AdapterFolder.open(init_from, setting="model.init_args.init_from"), []
     return None, [f"{init_from} is not there yet: memory, LoRA and prompt as configured here, or their defaults"]
+
+
+def _not_counted(model: Mapping[str, Any]) -> list[str]:
+    """Settings that change what a step costs and are left out, one line each."""
+    notes = []
+    if model.get("distill"):
+        notes.append("distill: the forward pass over the documents' text, from which is learned, is not counted")
+    if model.get("nested"):
+        notes.append("nested: counted as if every batch had memory_tokens; shorter memories cost less")
+    if (model.get("curriculum") or {}).get("text_share"):
+        notes.append("curriculum: counted as if all documents were memory from the first step on")
+    return notes
 
 
 def _backbone(parent: AdapterFolder | None, model: Mapping[str, Any]) -> BackboneConfig:

@@ -134,6 +134,24 @@ class SalientCompressor(ClaraModule):
         """Load both adapters."""
         self.load_adapters(parent, (COMPRESSOR, GENERATOR))
 
+    def in_effect(self) -> dict[str, str]:
+        """The loss, and how many documents stand as text at first."""
+        mse = f" + {self.mse_weight:g} MSE" if self.mse_weight else ""
+        answers = f"{1 - self.distill:g} CE + {self.distill:g} KL to the text" if self.distill else "CE"
+        shown = {"loss": answers + mse}
+        if self.curriculum.text_share:
+            share, until = self.curriculum.text_share, self.curriculum.until
+            shown["curriculum"] = f"{share:g} as text at first, none from {until:g} of the run on"
+        return shown
+
+    def without_effect(self) -> list[str]:
+        """A curriculum that begins with no text, or ends before it begins."""
+        if self.curriculum.text_share and not self.curriculum.until:
+            return ["model.init_args.curriculum.text_share: model.init_args.curriculum.until is 0"]
+        if not self.curriculum.text_share and self.curriculum != CurriculumConfig():
+            return ["model.init_args.curriculum.until: model.init_args.curriculum.text_share is 0"]
+        return []
+
     def take_data(self, data: Any, *, speaks: bool) -> None:
         """Refuse the data of stage 3."""
         if isinstance(data, QADataModule):

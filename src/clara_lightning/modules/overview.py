@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch import Trainer
 
 if TYPE_CHECKING:
+    from clara_lightning.backbone.memory import MemoryConfig
     from clara_lightning.modules.base import ClaraModule
 
 IN_EFFECT = "settings_in_effect.yaml"  # the file of a run folder that holds them
@@ -68,7 +69,6 @@ def validates(trainer: Trainer) -> bool:
 
 def _backbone(module: ClaraModule) -> dict[str, str]:
     config, memory, lm = module.backbone_config, module.memory_config, module.backbone.causal_lm
-    before = module.parent.memory if module.parent else None
     frozen = sum(parameter.numel() for parameter in lm.parameters() if not parameter.requires_grad)
     revision = f" at {config.revision}" if config.revision else ""
     return {
@@ -77,12 +77,21 @@ def _backbone(module: ClaraModule) -> dict[str, str]:
         ),
         "attention": module.backbone.attention,
         "activation checkpointing": "on" if config.gradient_checkpointing else "off",
-        "memory": f"{memory.kind}, {memory.document_tokens} tokens to {memory.tokens} ({memory.compression_rate:g}x)"
-        + (f", resized from {before.document_tokens} to {before.tokens}" if before and before != memory else ""),
+        "memory": _memory(memory, before=module.parent.memory if module.parent else None),
         "init_from": f"{module.parent.path} ({module.parent.stage}): loaded {', '.join(module.loaded)}"
         if module.parent
         else "nothing: new adapters",
     }
+
+
+def _memory(memory: MemoryConfig, *, before: MemoryConfig | None) -> str:
+    text = f"{memory.kind}, {memory.document_tokens} tokens to {memory.tokens} ({memory.compression_rate:g}x)"
+    if memory.nested:
+        text += f", nested: {', '.join(map(str, memory.nested))}"
+    if memory.layer is not None:
+        text += f", behind layer {memory.layer}"
+    resized = before and (before.document_tokens, before.width) != (memory.document_tokens, memory.width)
+    return f"{text}, resized from {before.document_tokens} to {before.width}" if before and resized else text
 
 
 def _adapters(module: ClaraModule) -> dict[str, str]:

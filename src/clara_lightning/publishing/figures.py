@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -96,7 +97,9 @@ def show(name: str, value: float | None) -> str:
 
 
 def _figure(name: str, row: Row) -> Figure:
-    return Figure(name.removeprefix("val/"), MEANINGS.get(name, ""), show(name, row[name]), int(row["step"]) + 1)
+    length = re.fullmatch(r"(val/(?:ce_memory|information_retained))_(\d+)", name)
+    meaning = f"{MEANINGS[length[1]]}; with {length[2]} memory tokens" if length else MEANINGS.get(name, "")
+    return Figure(name.removeprefix("val/"), meaning, show(name, row[name]), int(row["step"]) + 1)
 
 
 def _spread(count: int) -> list[int]:
