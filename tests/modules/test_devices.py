@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-STAGES = ("compressor", "joint", "contrastive")
+STAGES = ("compressor", "distilled", "joint", "contrastive")
 RETAINED = "val/information_retained"  # a share of small differences
 PLAIN = ("--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr", 1.0, "--trainer.gradient_clip_val", 1.0)
 TWO = ("--trainer.devices", 2, "--data.batch_size", 2)
@@ -79,12 +79,13 @@ def fit(commands: Any, undropped: Path, alike: Path) -> Callable[..., list[objec
     def command(stage: str, run: Path, *options: object) -> list[object]:
         two_steps = ("--trainer.max_epochs", 1, "--trainer.max_steps", 2, "--data.max_val_rows", 5, *PLAIN)
         two_steps += ("--best.monitor", "val/loss", "--best.mode", "min")
-        if stage != "compressor":
+        if stage not in ("compressor", "distilled"):
             contrast = ("--model.objective", "contrastive", "--data.train", alike, "--data.val", alike)
             two_steps += contrast if stage == "contrastive" else ()
             return [*commands.fit_joint(run, undropped), "--data.batch_size", 4, *two_steps, *options]
         half = ("--trainer.limit_train_batches", 0.5)  # so that the validation after an epoch is reached
-        return [*commands.fit_compressor(run), *two_steps, *half, "--model.lora.dropout", 0.0, *options]
+        distilled = ("--model.memory_layer", 1, "--model.distill", 0.5) if stage == "distilled" else ()
+        return [*commands.fit_compressor(run), *two_steps, *half, "--model.lora.dropout", 0.0, *distilled, *options]
 
     return command
 
