@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-slow lint types bench bench-quick bench-scaling clean
+.PHONY: help setup demo test test-slow lint types adapters bench bench-quick bench-scaling clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-15s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ lint: $(STAMP)  ## ruff: rules and format
 
 types: $(STAMP)  ## mypy --strict on src and benchmarks
 	$(BIN)/mypy
+
+adapters: $(STAMP)  ## train the adapters that come with the package anew: hours, on data that CLARA_DATA names
+	$(BIN)/python -m benchmarks.recipes.adapters
 
 bench: $(STAMP)  ## speed beside the published recipe and beside the limit: about a quarter of an hour on two cores
 	$(BIN)/python -m benchmarks.run

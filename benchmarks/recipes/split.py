@@ -1,4 +1,4 @@
-"""The study's data: single-passage question answering, parted by document.
+"""The data of the study and of the default adapters: single-passage question answering, parted by document.
 
 What a model is measured on shares no question and no document with what it is trained on. The files are not part of the
 project: ``CLARA_DATA`` names the folder that holds ``train/``.
@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,12 @@ def is_held_out(row_id: str) -> bool:
     return file == HELD_OUT or hashlib.md5(own.encode(), usedforsecurity=False).hexdigest().startswith("0")
 
 
-def write_split(out: Path) -> None:
+def write_split(out: Path, trained: Sequence[str] = TRAINED) -> None:
     """Write ``train.jsonl``, ``dev.jsonl`` and its first rows, ``asked.jsonl``, once; the order of dev is drawn.
+
+    Args:
+        out: folder.
+        trained: files that are trained on, but for the sixteenth of each that is measured on.
 
     Raises:
         ClaraError: the files are not there.
@@ -51,7 +55,7 @@ def write_split(out: Path) -> None:
         return
     out.mkdir(parents=True, exist_ok=True)
     source = data_folder()
-    rows = [row for name in (*TRAINED, HELD_OUT) for row in _single(source / f"{name}.jsonl")]
+    rows = [row for name in (*trained, HELD_OUT) for row in _single(source / f"{name}.jsonl")]
     dev = [row for row in rows if is_held_out(row["id"])]
     read = {_text(row) for row in dev}
     train = [row for row in rows if _text(row) not in read]

@@ -29,7 +29,7 @@ from torch.distributed.tensor import DTensor
 
 from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER, LoraSettings
 from clara_lightning.backbone.backbone import ClaraBackbone, embedding_table
-from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
+from clara_lightning.backbone.loading import BackboneConfig, is_in_package, load_pretrained, package_path
 from clara_lightning.backbone.memory import MemoryConfig
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.errors import ClaraError
@@ -100,10 +100,14 @@ class AdapterFolder:
     def open(cls, path: str | Path, *, setting: str = "--adapters") -> AdapterFolder:
         """Read the header of ``path``, an adapter folder or a run folder with one inside.
 
+        Args:
+            path: the folder, or ``package://PACKAGE/FOLDER`` for one that an installed Python package carries.
+            setting: what an error names.
+
         Raises:
             ClaraError: there is no such folder, or its header is not ours.
         """
-        folder = locate(path)
+        folder = locate(path, setting=setting)
         header = folder / HEADER
         if not header.is_file():
             raise ClaraError(f"{setting}: {folder} is no adapter folder (it has no {HEADER})")
@@ -156,9 +160,13 @@ class AdapterFolder:
         return adapter in self.adapters
 
 
-def locate(path: str | Path) -> Path:
-    """The adapter folder at ``path``, or inside it where that is a run folder; ``path`` where there is neither."""
-    folder = Path(path)
+def locate(path: str | Path, *, setting: str = "--adapters") -> Path:
+    """The adapter folder at ``path``, or inside it where that is a run folder; ``path`` where there is neither.
+
+    Raises:
+        ClaraError: the package that ``path`` names is not installed, or holds nothing there.
+    """
+    folder = package_path(path, setting=setting) if is_in_package(path) else Path(path)
     inside = folder / IN_RUN
     return inside if not (folder / HEADER).is_file() and (inside / HEADER).is_file() else folder
 

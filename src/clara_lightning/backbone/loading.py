@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeGuard, cast
 
 import torch
 from safetensors import SafetensorError
@@ -157,7 +157,7 @@ def _local_weights(name: str, dtype: torch.dtype) -> str:
 
 def _locate(name: str, *, setting: str) -> Path | str:
     """The folder or the GGUF file that ``name`` means here, or else the hub id that it is."""
-    if name.startswith(PACKAGE_SCHEME):
+    if is_in_package(name):
         return package_path(name, setting=setting)
     path = Path(name).expanduser()
     if name.endswith(".gguf"):
@@ -173,6 +173,11 @@ def _locate(name: str, *, setting: str) -> Path | str:
 def _require_gguf(path: Path, *, setting: str) -> None:
     if importlib.util.find_spec("gguf") is None:
         raise ClaraError(f'{setting}: reading {path.name} needs: pip install "clara-lightning[gguf]"')
+
+
+def is_in_package(name: str | Path) -> TypeGuard[str]:
+    """Whether a name is one of something that an installed Python package carries."""
+    return isinstance(name, str) and name.startswith(PACKAGE_SCHEME)
 
 
 def package_path(name: str, *, setting: str = NAME_SETTING) -> Path:

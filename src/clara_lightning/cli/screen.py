@@ -8,6 +8,7 @@ from itertools import groupby
 from rich.console import Console
 from rich.table import Table
 
+from clara_lightning.data.records import Question
 from clara_lightning.estimate.estimate import Estimate
 from clara_lightning.estimate.report import headline, sections, verdict
 from clara_lightning.evaluation.compare import Compared, Spread
@@ -24,6 +25,18 @@ SHORT = {"cross_entropy": "nats/token", "information_retained": "retained"}
 def print_answer(answer: Answer) -> None:
     """An answer."""
     Console(soft_wrap=True).print(plain(answer.text) or "(no answer)", style="bold")
+
+
+def print_graded(questions: Sequence[Question], answers: Sequence[Answer], right: Sequence[bool]) -> None:
+    """Questions with their answers from memory, what is right, and the share of answers that are."""
+    console = Console(soft_wrap=True)
+    for question, answer, is_right in zip(questions, answers, right, strict=True):
+        mark = "[green]right[/green]" if is_right else f"[red]wrong[/red], it is {plain(question.answers[0])}"
+        titles = "; ".join(plain(hit.document.title or hit.document.id) for hit in answer.hits)
+        console.print(plain(question.question))
+        console.print(f"  [bold]{plain(answer.text) or '(no answer)'}[/bold]  ({mark})")
+        console.print(f"  [dim]from the memory of: {titles}[/dim]")
+    console.print(f"{sum(right)} of {len(right)} answered right from memory.")
 
 
 def print_hits(hits: Sequence[Hit]) -> None:

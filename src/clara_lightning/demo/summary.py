@@ -14,7 +14,7 @@ from rich.console import Console
 from clara_lightning.corpus.manifest import write_json
 from clara_lightning.data.readers import read_questions
 from clara_lightning.data.records import Question
-from clara_lightning.demo.run import BEFORE, DemoFolders
+from clara_lightning.demo.run import BEFORE, SHORT, DemoFolders
 from clara_lightning.evaluation.report.tables import plain, screen_table
 from clara_lightning.evaluation.results import Figures, Results
 from clara_lightning.inference.pipeline import Answer, ClaraPipeline
@@ -30,10 +30,12 @@ class DemoFigures:
 
     Attributes:
         results: of the evaluation.
+        short: of that of the shorter memory.
         seconds: of each stage, by folder.
     """
 
     results: Results
+    short: Results
     seconds: dict[str, float]
 
     @property
@@ -45,20 +47,25 @@ class DemoFigures:
 
 def show_summary(folders: DemoFolders, *, seconds: dict[str, float], total: float, console: Console) -> None:
     """Answer questions on the screen, draw the pictures, print the table."""
-    results = Results.from_json(json.loads((folders.report / "results.json").read_text(encoding="utf-8")))
+    results, short = (_results(report) for report in (folders.report, folders.short_report))
     lines = (folders.report / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
     asked = {json.loads(line)["id"] for line in lines}
     questions = [question for question in read_questions(folders.data / "qa_val.jsonl") if question.id in asked]
-    figures = DemoFigures(results, seconds)
+    figures = DemoFigures(results, short, seconds)
     console.rule("Five questions about places that were never trained on", align="left")
     pipeline = ClaraPipeline.open(adapters=folders.joint / "adapters", store=folders.store)
     shown = _one_of_each_kind(questions)
     for question, answer in zip(shown, pipeline.answer([q.question for q in shown], max_new_tokens=12), strict=True):
         _show(question, answer, console)
     _plot(folders, figures)
-    write_json(folders.out / "summary.json", {"seconds": seconds, "results": results.to_json()})
+    summary = {"seconds": seconds, "results": results.to_json(), "results_short": short.to_json()}
+    write_json(folders.out / "summary.json", summary)
     console.rule("What was learnt", align="left")
     _print_tables(folders, figures, total=total, console=console)
+
+
+def _results(report: Path) -> Results:
+    return Results.from_json(json.loads((report / "results.json").read_text(encoding="utf-8")))
 
 
 def _one_of_each_kind(questions: Sequence[Question]) -> list[Question]:
@@ -92,11 +99,13 @@ def _print_tables(folders: DemoFolders, figures: DemoFigures, *, total: float, c
         shares = (_percent(values[figure].value) for figure in ("cover_em", "em"))
         rows.append([results.conditions[name].label, *shares, f"{values['cross_entropy'].value:.2f}"])
     console.print(screen_table(rows, title=f"Answers to {results.questions} questions about held-out places"))
-    retained = results.answers["gold_memory"]["information_retained"]
+    long, short = (
+        f"{_percent(each.value)} ({_percent(each.low)} to {_percent(each.high)})"
+        for each in (found.answers["gold_memory"]["information_retained"] for found in (results, figures.short))
+    )
     console.print(
-        f"Information retained: {_percent(retained.value)} ({_percent(retained.low)} to {_percent(retained.high)}) of "
-        "what a passage's text tells about the answer is still in its memory (0 %: as if there were no document, "
-        "100 %: as good as the text).\n"
+        f"Information retained: {long} of what a passage's text tells about the answer is still in its memory; in the "
+        f"memory of {SHORT} tokens {short} (0 %: as if there were no document, 100 %: as good as the text).\n"
     )
     rows = [["The right passage is found", "first", "among the first five"]]
     for label, found in figures.retrieval.items():

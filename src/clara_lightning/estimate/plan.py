@@ -149,7 +149,7 @@ def _task(settings: Mapping[str, Any]) -> Task:
 def _parent(init_from: str | None) -> tuple[AdapterFolder | None, list[str]]:
     if not init_from:
         return None, []
-    if (locate(init_from) / HEADER).is_file():
+    if (locate(init_from, setting="model.init_args.init_from") / HEADER).is_file():
         return AdapterFolder.open(init_from, setting="model.init_args.init_from"), []
     return None, [f"{init_from} is not there yet: memory, LoRA and prompt as configured here, or their defaults"]
 
