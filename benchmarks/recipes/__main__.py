@@ -1,15 +1,16 @@
 """One row of the study: ``python -m benchmarks.recipes words quick --length 16 --minutes 15 --seed 0``.
 
 A row is the published recipe (``configs/published.yaml``) with overlays of ``rows/`` on it, in that order; no overlay
-is the published recipe itself. How many steps fit into the minutes is measured first, on this machine; a run of so many
-steps follows, the same wherever and however often it is interrupted, and ``clara evaluate`` measures it. The same
-command goes on where it was stopped.
+is the published recipe itself. How many steps fit into the minutes stands in ``paces.json``, or is measured first and
+put there; a run of so many steps follows, the same wherever and however often it is interrupted, and ``clara evaluate``
+measures it. The same command goes on where it was stopped.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from benchmarks.machine import machine
 from benchmarks.recipes.split import ASKED, DEV, TRAIN, write_split
+from clara_lightning.backbone.folder import AdapterFolder
 from clara_lightning.corpus.manifest import write_json
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.metrics_file import read_rows
@@ -30,8 +32,10 @@ from clara_lightning.modules.metrics_file import read_rows
 HERE = Path(__file__).parent
 CONFIGS = HERE.parent.parent / "configs"
 RESULTS = HERE / "results"
-PACE_STEPS, PACE_SKIPPED = 16, 4
+PACES = HERE / "paces.json"
+PACE_ROUNDS, PACE_STEPS, PACE_SKIPPED = 2, 12, 3
 VALIDATIONS = 4
+MEASURED_LENGTHS = (16, 64)  # 16x and 4x
 MEASURED = ("em", "f1", "cover_em", "cross_entropy", "information_retained")
 CONDITIONS = ("none", "another", "gold_memory", "gold_text")
 
@@ -61,7 +65,12 @@ class Row:
     @property
     def name(self) -> str:
         """Of its folder and its result."""
-        return f"{'+'.join(self.overlays) or 'published'}-l{self.length}-{self.minutes:g}min-seed{self.seed}"
+        return f"{self.pace_name}-{self.minutes:g}min-seed{self.seed}"
+
+    @property
+    def pace_name(self) -> str:
+        """Of all rows that differ in minutes and seed alone."""
+        return f"{'+'.join(self.overlays) or 'published'}-l{self.length}"
 
     @property
     def configs(self) -> list[Path]:
@@ -89,6 +98,10 @@ class Row:
         }
         options = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
         return ["fit", *(word for path in self.configs for word in ("--config", str(path))), *options]
+
+
+REFERENCE = Row(("words", "quick", "nested", "layer6"), length=64, minutes=15, seed=0)
+"""What a step of another row is timed beside."""
 
 
 def run_row(row: Row, out: Path) -> dict[str, Any]:
@@ -120,23 +133,32 @@ def _watched(row: dict[str, str]) -> list[str]:
 
 
 def _pace(row: Row, out: Path, data: Path) -> float:
-    """Seconds of a step: the median of some, measured once and alone on the machine."""
-    file = out / "pace" / f"{'+'.join(row.overlays) or 'published'}-l{row.length}.json"
-    if not file.is_file():
-        run = file.with_suffix("")
-        fit = row.fit(run, data, steps=PACE_STEPS, validate_every=None)
-        _clara(*fit, "--trainer.log_every_n_steps", "1")
-        events = EventAccumulator(str(run)).Reload()
-        seconds = [event.value for event in events.Scalars("train/step_seconds")][PACE_SKIPPED:]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, {"step_seconds": round(statistics.median(seconds), 3)})
-    return float(json.loads(file.read_text(encoding="utf-8"))["step_seconds"])
+    """Seconds of a step on the reference machine, measured once: beside a reference row, and relative to it.
+
+    A machine that is shared is fast at one hour and slow at the next; how two rows relate changes less. Their runs
+    alternate.
+    """
+    paces = json.loads(PACES.read_text(encoding="utf-8"))
+    if row.pace_name not in paces:
+        seconds: dict[str, list[float]] = {REFERENCE.pace_name: [], row.pace_name: []}
+        for number in range(PACE_ROUNDS):
+            for each in (REFERENCE, row):
+                run = out / "pace" / f"{each.pace_name}-{number}"
+                shutil.rmtree(run, ignore_errors=True)
+                fit = each.fit(run, data, steps=PACE_STEPS, validate_every=None)
+                _clara(*fit, "--trainer.log_every_n_steps", "1", "--trainer.accumulate_grad_batches", "1")
+                events = EventAccumulator(str(run)).Reload().Scalars("train/step_seconds")
+                seconds[each.pace_name] += [event.value * each.accumulate for event in events[PACE_SKIPPED:]]
+        own, reference = (statistics.median(seconds[each.pace_name]) for each in (row, REFERENCE))
+        paces[row.pace_name] = round(own / reference * paces[REFERENCE.pace_name], 3)
+        write_json(PACES, dict(sorted(paces.items())))
+    return float(paces[row.pace_name])
 
 
 def _lengths(run: Path, length: int) -> list[int]:
-    """The lengths that the run's compressor was trained for."""
-    header = yaml.safe_load((run / "adapters" / "clara.yaml").read_text(encoding="utf-8"))
-    return sorted({length, *header["memory"]["nested"]})
+    """Those of the study's lengths that the run's compressor was trained for."""
+    memory = AdapterFolder.open(run).memory
+    return [each for each in MEASURED_LENGTHS if memory.holds(each)] or [length]
 
 
 def _evaluate(row: Row, run: Path, data: Path, length: int) -> dict[str, Any]:

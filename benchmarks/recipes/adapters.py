@@ -26,6 +26,7 @@ from clara_lightning.errors import ClaraError
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIGS = ROOT / "configs"
+STAGES = Path(__file__).parent / "stages"
 TARGET = ROOT / "src" / "clara_lightning" / "pretrained" / "smollm2-135m"
 TRAINED = ("squad_train_part", "nq_qed_train", "tydiqa_en_train")  # all of them may be handed on
 LENGTHS = (64, 16)  # 4x and 16x
@@ -88,15 +89,13 @@ def stages(out: Path, target: Path) -> list[Stage]:
             )
             for length, report in zip(LENGTHS, reports, strict=True)
         ),
-        Stage(
-            "Into the package", out / "installed", ("install",), lambda: install(rounded, reports, compressor, target)
-        ),
+        Stage("Into the package", out / "installed", ("install",), lambda: install(rounded, reports, target)),
     ]
 
 
 def _fit(stage: str, folder: Path, *, train: Path, val: Path) -> tuple[str, ...]:
     return (
-        *("fit", "--config", str(CONFIGS / f"{stage}.yaml"), "--config", str(CONFIGS / "adapters" / f"{stage}.yaml")),
+        *("fit", "--config", str(CONFIGS / f"{stage}.yaml"), "--config", str(STAGES / f"{stage}.yaml")),
         *("--trainer.default_root_dir", str(folder), "--ckpt_path", "last"),
         *("--data.init_args.train", str(train), "--data.init_args.val", str(val)),
     )
@@ -122,7 +121,7 @@ def _documents(questions: Sequence[Question]) -> list[Document]:
     return list(found.values())
 
 
-def install(rounded: Path, reports: Sequence[Path], compressor: Path, target: Path) -> None:
+def install(rounded: Path, reports: Sequence[Path], target: Path) -> None:
     """Put the adapters, with what was measured of them in their card, in the place of those that are there."""
     working = target.parent / f".{target.name}-new"
     shutil.rmtree(working, ignore_errors=True)

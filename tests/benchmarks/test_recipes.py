@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
-from benchmarks.recipes.__main__ import HERE, Row
+from benchmarks.recipes import __main__ as recipes
+from benchmarks.recipes.__main__ import HERE, REFERENCE, Row
 from benchmarks.recipes.__main__ import main as run_from_command_line
 from benchmarks.recipes.split import ASKED, DEV, HELD_OUT, TRAIN, TRAINED, is_held_out, write_split
 from benchmarks.recipes.tables import draw_curves, tables
 
 from clara_lightning.cli.main import main
+from clara_lightning.corpus.manifest import write_json
 from clara_lightning.errors import ClaraError
 
 ROWS = sorted(path.stem for path in (HERE / "rows").glob("*.yaml"))
@@ -107,6 +110,35 @@ def test_the_best_recipe_stands_first_with_its_seeds_together(tmp_path: Path) ->
     assert rows[2].startswith("| published | 1 |")
     draw_curves(results, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 5000
+
+
+def test_a_rows_pace_is_measured_once_beside_the_reference_and_in_its_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paces, ran = tmp_path / "paces.json", []
+    write_json(paces, {REFERENCE.pace_name: 0.5})
+    monkeypatch.setattr(recipes, "PACES", paces)
+    monkeypatch.setattr(recipes, "_clara", lambda *words: ran.append(words))
+    seconds = {True: [9.0, 9.0, 9.0, 2.0, 2.0], False: [9.0, 9.0, 9.0, 1.0, 1.0]}  # the first are not counted
+
+    class Events:
+        def __init__(self, run: str) -> None:
+            self.values = seconds[REFERENCE.pace_name in run]
+
+        def Reload(self) -> Events:
+            return self
+
+        def Scalars(self, name: str) -> list[SimpleNamespace]:
+            assert name == "train/step_seconds"
+            return [SimpleNamespace(value=value) for value in self.values]
+
+    monkeypatch.setattr(recipes, "EventAccumulator", Events)
+    row = Row((), 16, 60, 3)
+    assert row.accumulate == 16
+    for _ in range(2):
+        assert recipes._pace(row, tmp_path, tmp_path) == pytest.approx(16 * 1.0 / 2.0 * 0.5)
+    assert len(ran) == 4
+    assert json.loads(paces.read_text(encoding="utf-8")) == {REFERENCE.pace_name: 0.5, "published-l16": 4.0}
 
 
 def test_a_mistake_in_the_command_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

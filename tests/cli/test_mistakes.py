@@ -76,7 +76,7 @@ CASES: dict[str, Case] = {
         lambda w: w.ask("--speed", 3),
         "ask: unrecognized arguments: --speed",
     ),
-    "a missing option": (lambda w: ["ask", "Why?"], "ask: the following arguments are required: --store, --adapters"),
+    "a missing option": (lambda w: ["search"], "search: the following arguments are required: question"),
     "an option of a wrong type": (lambda w: w.ask("--top-k", "many"), "argument --top-k: invalid int value: 'many'"),
     "a setting of a wrong type": (lambda w: w.fit("--model.memory_tokens", "many"), "memory_tokens"),
     "an unknown key in a configuration": (
