@@ -14,10 +14,12 @@ from torch import nn
 from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR
 from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.folder import AdapterFolder
+from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.backbone.memory import MemoryConfig
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.data.prompts import MEMORY
 from clara_lightning.errors import ClaraError
+from clara_lightning.modules.compressor import SalientCompressor
 from clara_lightning.modules.curriculum import CurriculumConfig
 
 Backbones = Callable[..., ClaraBackbone]
@@ -28,6 +30,7 @@ def nested_run(commands: Any, run_here: Any, tmp_path_factory: pytest.TempPathFa
     """A run of stage 1 that trains memories of 2, 3 and 4 tokens."""
     run = tmp_path_factory.mktemp("nested") / "run"
     options = ("--model.nested", "[4, 2, 3]", "--model.distill", 0.5, "--model.curriculum.text_share", 1.0)
+    options += ("--model.curriculum.growing_rates", "true")
     assert run_here(*commands.fit_compressor(run, *options)) == 0
     return run
 
@@ -135,6 +138,14 @@ def test_the_curriculum_ends_with_memory_alone() -> None:
     assert CurriculumConfig().share(0, total=10) == 0.0
 
 
+def test_the_shorter_lengths_join_one_by_one() -> None:
+    config = CurriculumConfig(growing_rates=True, until=0.5)
+    drawn = [len(config.lengths((4, 8, 16, 64), step, total=80)) for step in range(80)]
+    assert drawn == [1] * 10 + [2] * 10 + [3] * 10 + [4] * 50
+    assert config.lengths((4, 8, 16, 64), 0, total=80) == (64,)
+    assert CurriculumConfig().lengths((4, 64), 0, total=80) == (4, 64)
+
+
 @pytest.mark.parametrize("values", [{"text_share": 1.5}, {"until": -0.1}])
 def test_shares_of_a_curriculum_are_shares(values: dict[str, float]) -> None:
     with pytest.raises(ClaraError, match=r"curriculum\.\w+ must be in \[0, 1\]"):
@@ -148,7 +159,10 @@ def test_distill_is_a_share(commands: Any, clara: Any, tmp_path: Path) -> None:
 
 def test_the_header_names_the_lengths(nested_run: Path) -> None:
     header = yaml.safe_load((nested_run / "adapters" / "clara.yaml").read_text(encoding="utf-8"))
-    assert header["memory"] == {"tokens": 4, "document_tokens": 40, "kind": "words", "nested": [2, 3, 4], "layer": None}
+    assert header["memory"] == {"tokens": 4, "document_tokens": 40, "kind": "words", "nested": [2, 3, 4]} | {
+        "layer": None,
+        "mlp": 0,
+    }
 
 
 def test_a_run_shows_what_it_learns_from(nested_run: Path) -> None:
@@ -156,6 +170,7 @@ def test_a_run_shows_what_it_learns_from(nested_run: Path) -> None:
     assert shown["memory"] == "words, 40 tokens to 4 (10x), nested: 2, 3, 4"
     assert shown["loss"] == "0.5 CE + 0.5 KL to the text + 0.1 MSE"
     assert shown["curriculum"] == "1 as text at first, none from 0.3 of the run on"
+    assert shown["rates"] == "the lowest alone at first, all from 0.3 of the run on"
     card = (nested_run / "adapters" / "README.md").read_text(encoding="utf-8")
     assert "trained for 2, 3, 4 memory tokens at once" in card
     assert "with 3 memory tokens" in card
@@ -168,4 +183,14 @@ def test_a_chosen_length_is_no_resizing(commands: Any, clara: Any, nested_run: P
     assert outcome.code == 0
     shown = yaml.safe_load((run / "settings_in_effect.yaml").read_text(encoding="utf-8"))
     assert shown["memory"] == "words, 40 tokens to 3 (13.3333x), nested: 2, 3, 4"
-    assert "without effect: model.init_args.curriculum.until: model.init_args.curriculum.text_share is 0" in outcome.err
+    said = "without effect: model.init_args.curriculum.until: model.init_args.curriculum.text_share is 0, and"
+    assert said in outcome.err
+
+
+def test_one_length_alone_has_no_growing_rates() -> None:
+    config = CurriculumConfig(growing_rates=True, until=0.0)
+    module = SalientCompressor(backbone=BackboneConfig(name="unread"), curriculum=config)
+    assert module.without_effect() == [
+        "model.init_args.curriculum.growing_rates: model.init_args.curriculum.until is 0",
+        "model.init_args.curriculum.growing_rates: model.init_args.nested is not given",
+    ]

@@ -17,8 +17,9 @@ NAMES = {  # the stages' settings
     "kind": "memory",
     "nested": "nested",
     "layer": "memory_layer",
+    "mlp": "memory_mlp",
 }
-FIXED = ("kind", "layer")  # what resizing does not change
+FIXED = ("kind", "layer", "mlp")  # what resizing does not change
 
 
 def inherit_memory(parent: AdapterFolder | None, given: Mapping[str, Any], *, resize: bool) -> MemoryConfig:

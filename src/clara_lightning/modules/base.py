@@ -85,6 +85,7 @@ class ClaraModule(LightningModule, ABC):
             join them.
         nested: numbers of memory tokens that are trained at once.
         memory_layer: memory is made of the hidden states behind so many layers; ``None``: behind all.
+        memory_mlp: hidden width of a residual MLP that they pass; ``None``: they pass none.
     """
 
     backbone: ClaraBackbone
@@ -107,6 +108,7 @@ class ClaraModule(LightningModule, ABC):
         resize: bool = False,
         nested: Sequence[int] | None = None,
         memory_layer: int | None = None,
+        memory_mlp: int | None = None,
     ) -> None:
         super().__init__()
         self.parent = AdapterFolder.open(init_from, setting="model.init_args.init_from") if init_from else None
@@ -116,6 +118,7 @@ class ClaraModule(LightningModule, ABC):
             "memory": memory,
             "nested": nested,
             "memory_layer": memory_layer,
+            "memory_mlp": memory_mlp,
         }
         self.resize = resize
         self.memory_config = inherit_memory(self.parent, given, resize=resize)

@@ -51,13 +51,14 @@ class SalientCompressor(ClaraModule):
             is the one that validations measure first.
         memory_layer: memory is made of the hidden states behind so many layers, which alone are run and adapted to
             compress; by default behind all.
+        memory_mlp: hidden width of a residual MLP that the hidden states pass before they are memory; by default none.
         memory: kind of memory: ``words`` (default), ``anchors``, ``calibrated`` or ``published``.
         lora: settings of the adapters.
         prompt: the words around background and question.
         mse_weight: lambda.
         distill: d, from 0 (default) to 1. KL: from what the bare backbone expects at each answer token when it reads
             the documents' text to what is expected from their memory.
-        curriculum: part of the documents that stand as text, in the first part of the run.
+        curriculum: part of the documents that stand as text, or long memories first, in the first part of the run.
         optimizer: called with the parameter groups.
         schedule: warmup and decay of the learning rate.
         memory_lr_scale: learning rate of memory tokens and calibration, relative to the adapters'.
@@ -81,6 +82,7 @@ class SalientCompressor(ClaraModule):
         prompt: PromptTemplate | None = None,
         nested: list[int] | None = None,
         memory_layer: int | None = None,
+        memory_mlp: int | None = None,
         mse_weight: float = 0.1,
         distill: float = 0.0,
         curriculum: CurriculumConfig = CurriculumConfig(),
@@ -108,6 +110,7 @@ class SalientCompressor(ClaraModule):
             resize=resize,
             nested=nested,
             memory_layer=memory_layer,
+            memory_mlp=memory_mlp,
         )
         if mse_weight < 0:
             raise ClaraError(f"model.init_args.mse_weight must be >= 0, got {mse_weight}")
@@ -142,15 +145,20 @@ class SalientCompressor(ClaraModule):
         if self.curriculum.text_share:
             share, until = self.curriculum.text_share, self.curriculum.until
             shown["curriculum"] = f"{share:g} as text at first, none from {until:g} of the run on"
+        if self.curriculum.growing_rates:
+            shown["rates"] = f"the lowest alone at first, all from {self.curriculum.until:g} of the run on"
         return shown
 
     def without_effect(self) -> list[str]:
-        """A curriculum that begins with no text, or ends before it begins."""
-        if self.curriculum.text_share and not self.curriculum.until:
-            return ["model.init_args.curriculum.text_share: model.init_args.curriculum.until is 0"]
-        if not self.curriculum.text_share and self.curriculum != CurriculumConfig():
-            return ["model.init_args.curriculum.until: model.init_args.curriculum.text_share is 0"]
-        return []
+        """A curriculum that begins with nothing, or ends before it begins, or has one length."""
+        name, given = "model.init_args.curriculum", self.curriculum
+        begun = [what for what in ("text_share", "growing_rates") if getattr(given, what)]
+        found = [f"{name}.{what}: {name}.until is 0" for what in begun if not given.until]
+        if given.growing_rates and not self.memory_config.nested:
+            found.append(f"{name}.growing_rates: model.init_args.nested is not given")
+        if not begun and given != CurriculumConfig():
+            found.append(f"{name}.until: {name}.text_share is 0, and growing_rates false")
+        return found
 
     def take_data(self, data: Any, *, speaks: bool) -> None:
         """Refuse the data of stage 3."""
@@ -162,7 +170,7 @@ class SalientCompressor(ClaraModule):
     def training_step(self, batch: list[ReadingExample], batch_idx: int) -> Tensor:
         """Loss of one batch."""
         draw = random.Random(f"{self.run_seed}-{self.trainer.current_epoch}-{batch_idx}")
-        with self.backbone.shortened(draw.choice(self.memory_config.nested or (self.memory_config.tokens,))):
+        with self.backbone.shortened(draw.choice(self._lengths())):
             as_text = self._as_text(batch, draw)
             read = self._compress([each for each, text in zip(batch, as_text, strict=True) if not text])
             requests = [
@@ -185,9 +193,19 @@ class SalientCompressor(ClaraModule):
         ce, mse, *kl = means
         return (1.0 - self.distill) * ce + self.mse_weight * mse + self.distill * sum(kl)
 
+    def _lengths(self) -> Sequence[int]:
+        """Numbers of memory tokens that the step draws from."""
+        lengths = self.memory_config.nested or (self.memory_config.tokens,)
+        return self.curriculum.lengths(lengths, self.trainer.global_step, total=self._num_steps)
+
+    @property
+    def _num_steps(self) -> int:
+        """Optimizer steps of the run."""
+        return int(self.trainer.estimated_stepping_batches)
+
     def _as_text(self, batch: Sequence[ReadingExample], draw: random.Random) -> list[bool]:
         """Which examples' documents stand as text; never all, since the compressor is to get a gradient."""
-        share = self.curriculum.share(self.trainer.global_step, total=int(self.trainer.estimated_stepping_batches))
+        share = self.curriculum.share(self.trainer.global_step, total=self._num_steps)
         drawn = [draw.random() < share for _ in batch]
         return drawn if not all(drawn) else [False, *drawn[1:]]
 
