@@ -189,3 +189,29 @@ def test_impossible_sizes_and_kinds_are_refused(values: dict[str, object], messa
 
 def test_the_compression_rate_is_document_tokens_per_memory_token() -> None:
     assert MemoryConfig(tokens=16, document_tokens=256).compression_rate == 16.0
+
+
+def test_an_mlp_begins_as_nothing_and_then_adds_what_its_two_layers_give() -> None:
+    hidden = torch.randn(2, 3, DIM)
+    mean, std = torch.tensor([0.5, -1.0, 2.0]), torch.tensor([1.0, 2.0, 0.5])
+    config = MemoryConfig(tokens=3, document_tokens=64, kind="calibrated", mlp=5)
+    head = MemoryHead(config, embedding_mean_D=mean, embedding_std_D=std, vocab_size=VOCAB)
+    plain = make_head(kind="calibrated")
+    for each in (head, plain):
+        each.calibrate(hidden.reshape(-1, DIM))
+    torch.testing.assert_close(head.memory(hidden, None), plain.memory(hidden, None))
+
+    state = head.state_dict()
+    state["mlp.2.weight"], state["mlp.2.bias"] = torch.randn(DIM, 5), torch.randn(DIM)
+    head.load_state_dict(state)
+    standard = (hidden - hidden.reshape(-1, DIM).mean(0)) / hidden.reshape(-1, DIM).std(0)
+    inner = standard @ state["mlp.0.weight"].T
+    inner = inner * 0.5 * (1 + torch.erf(inner / math.sqrt(2)))
+    wanted = (standard + inner @ state["mlp.2.weight"].T + state["mlp.2.bias"]) * std
+    torch.testing.assert_close(head.memory(hidden, None), wanted)
+
+
+@pytest.mark.parametrize(("kind", "mlp"), [("published", 4), ("words", -1)])
+def test_published_memory_passes_no_mlp_and_no_width_is_negative(kind: MemoryKind, mlp: int) -> None:
+    with pytest.raises(ClaraError, match=r"model\.init_args\.memory_mlp must be .*, got -?\d"):
+        MemoryConfig(kind=kind, mlp=mlp)

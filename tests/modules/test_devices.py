@@ -84,7 +84,9 @@ def fit(commands: Any, undropped: Path, alike: Path) -> Callable[..., list[objec
             two_steps += contrast if stage == "contrastive" else ()
             return [*commands.fit_joint(run, undropped), "--data.batch_size", 4, *two_steps, *options]
         half = ("--trainer.limit_train_batches", 0.5)  # so that the validation after an epoch is reached
-        distilled = ("--model.memory_layer", 1, "--model.distill", 0.5) if stage == "distilled" else ()
+        distilled = (
+            ("--model.memory_layer", 1, "--model.memory_mlp", 4, "--model.distill", 0.5) if stage == "distilled" else ()
+        )
         return [*commands.fit_compressor(run), *two_steps, *half, "--model.lora.dropout", 0.0, *distilled, *options]
 
     return command

@@ -159,10 +159,8 @@ def test_distill_is_a_share(commands: Any, clara: Any, tmp_path: Path) -> None:
 
 def test_the_header_names_the_lengths(nested_run: Path) -> None:
     header = yaml.safe_load((nested_run / "adapters" / "clara.yaml").read_text(encoding="utf-8"))
-    assert header["memory"] == {"tokens": 4, "document_tokens": 40, "kind": "words", "nested": [2, 3, 4]} | {
-        "layer": None,
-        "mlp": 0,
-    }
+    sizes = {"tokens": 4, "document_tokens": 40, "nested": [2, 3, 4]}
+    assert header["memory"] == sizes | {"kind": "words", "layer": None, "mlp": 0}
 
 
 def test_a_run_shows_what_it_learns_from(nested_run: Path) -> None:

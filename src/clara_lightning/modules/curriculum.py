@@ -14,8 +14,8 @@ class CurriculumConfig:
 
     Args:
         text_share: share of the examples whose documents stand as text in the first step; it falls in a straight line.
-        growing_rates: of a compressor for several lengths the longest is trained alone at first, and the shorter join it
-            one by one.
+        growing_rates: of a compressor for several lengths the longest is trained alone at first, and the shorter join
+            it one by one.
         until: part of the run after which no document stands as text, and all lengths are trained.
     """
 
