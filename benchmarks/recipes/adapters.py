@@ -89,7 +89,9 @@ def stages(out: Path, target: Path) -> list[Stage]:
             )
             for length, report in zip(LENGTHS, reports, strict=True)
         ),
-        Stage("Into the package", out / "installed", ("install",), lambda: install(rounded, reports, target)),
+        Stage(
+            "Into the package", out / "installed", ("install",), lambda: install(rounded, compressor, reports, target)
+        ),
     ]
 
 
@@ -121,14 +123,14 @@ def _documents(questions: Sequence[Question]) -> list[Document]:
     return list(found.values())
 
 
-def install(rounded: Path, reports: Sequence[Path], target: Path) -> None:
-    """Put the adapters, with what was measured of them in their card, in the place of those that are there."""
+def install(rounded: Path, compressor: Path, reports: Sequence[Path], target: Path) -> None:
+    """Put the adapters in the place of those that are there; their card tells of stage 1 and of the measurement too."""
+    results = [json.loads((report / "results.json").read_text(encoding="utf-8")) for report in reports]
+    last, first = ((folder / CARD).read_text(encoding="utf-8") for folder in (rounded, compressor / "adapters"))
     working = target.parent / f".{target.name}-new"
     shutil.rmtree(working, ignore_errors=True)
     shutil.copytree(rounded, working, ignore=shutil.ignore_patterns(".gitattributes"))
-    results = [json.loads((report / "results.json").read_text(encoding="utf-8")) for report in reports]
-    card = working / CARD
-    card.write_text(card.read_text(encoding="utf-8") + measured(results), encoding="utf-8")
+    (working / CARD).write_text(last + measured(results) + stage_1(first), encoding="utf-8")
     replace_folder(working, target)
 
 
@@ -163,6 +165,14 @@ def measured(results: Sequence[dict[str, Any]]) -> str:
             cells = [_interval(values[figure]) for figure in ("cover_em", "em", "f1", "cross_entropy")]
             lines.append(f"| {words} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
+
+
+def stage_1(card: str) -> str:
+    """What the card of stage 1 says of its training and its figures."""
+    sections = card.split("\n## ")
+    wanted = [section.strip() for section in sections if section.startswith(("Training\n", "Figures\n"))]
+    told = "\n\n".join(f"### {section}" for section in wanted)
+    return f"\n## Stage 1\n\nThe sections above tell of stage 3, which began with what this stage made.\n\n{told}\n"
 
 
 def _interval(figure: dict[str, float]) -> str:

@@ -70,10 +70,15 @@ def test_the_installed_folder_replaces_the_old_one_and_its_card_says_what_was_me
         (tmp_path / name).mkdir()
         (tmp_path / name / "results.json").write_text(json.dumps(results(retained)), encoding="utf-8")
         reports.append(tmp_path / name)
-    install(rounded, reports, target)
+    compressor = tmp_path / "compressor"
+    (compressor / "adapters").mkdir(parents=True)
+    told = "# Another\n\n## Backbone\n\nb\n\n## Training\n\nt\n\n## Figures\n\nf\n\n## Limits\n\nl\n"
+    (compressor / "adapters" / CARD).write_text(told, encoding="utf-8")
+    install(rounded, compressor, reports, target)
     assert [path.name for path in target.iterdir()] == [CARD]
     card = (target / CARD).read_text(encoding="utf-8")
-    assert card == "# A card\n" + measured([results(0.7), results(0.4)])
+    assert card.startswith("# A card\n" + measured([results(0.7), results(0.4)]) + "\n## Stage 1\n")
+    assert card.endswith("\n\n### Training\n\nt\n\n### Figures\n\nf\n")
     assert "64 memory tokens for 256 tokens of text: information retained 0.70 [0.60, 0.80]" in card
     assert "| the memory of another document | 0.40 [0.30, 0.50] |" in card
     assert [path.name for path in target.parent.iterdir()] == ["smollm2"]
