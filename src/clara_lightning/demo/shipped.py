@@ -18,6 +18,7 @@ from clara_lightning.demo.stages import Stage, run_stages
 ADAPTERS = "package://clara_lightning/pretrained/smollm2-135m"
 """Compressor, generator and query reasoner for SmolLM2-135M."""
 
+MEMORY_TOKENS = 32  # of a Factbook passage, which has 85 tokens on average
 NUM_SAMPLE = 10
 
 
@@ -30,7 +31,8 @@ def factbook_store() -> Path:
         ClaraError: the encoding failed.
     """
     folder = AdapterFolder.open(ADAPTERS)
-    place = cache_folder() / "factbook" / f"{folder.fingerprint[:16]}-{folder.memory.tokens}"
+    length = MEMORY_TOKENS if folder.memory.holds(MEMORY_TOKENS) else folder.memory.tokens
+    place = cache_folder() / "factbook" / f"{folder.fingerprint[:16]}-{length}"
     data, store = place / "data", place / "store"
     config = str(files("clara_lightning.demo").joinpath("configs", "encode.yaml"))
     stages = [
@@ -40,6 +42,7 @@ def factbook_store() -> Path:
             store,
             (
                 *("predict", "--config", config, "--model.init_args.init_from", ADAPTERS),
+                *("--model.init_args.memory_tokens", str(length)),
                 *("--data.init_args.documents", str(data / "documents.jsonl"), "--encoder.store", str(store)),
                 *("--trainer.default_root_dir", str(place / "encode")),
             ),
