@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# First of all heavy imports, as in the command: typing gives equal unions one order, that of the first, and with
+# float before int `--trainer.limit_val_batches 1` would be all batches and not one.
+import lightning.pytorch  # noqa: F401
 import pytest
 
 ROOT = Path(__file__).resolve().parent

@@ -75,7 +75,7 @@ def test_mistral_takes_no_weights(run: Run) -> None:
     assert found["parameters"]["adapters"] == {"compressor": 41_943_040, "generator": 41_943_040}
     assert found["memory"]["weights_bytes"] == 2 * 7_248_023_552
     assert found["memory"]["fits"]
-    assert found["work"]["steps"] == -(-2_000_000 // (8 * 8 * 16))
+    assert found["work"]["steps"] == -(-2_000_000 // (8 * 8))
     assert found["storage"]["store_bfloat16_bytes"] == 1000 * 16 * 4096 * 2
 
 

@@ -14,14 +14,14 @@ class CurriculumConfig:
 
     Args:
         text_share: share of the examples whose documents stand as text in the first step; it falls in a straight line.
+        until: part of the run after which no document stands as text, and all lengths are trained.
         growing_rates: of a compressor for several lengths the longest is trained alone at first, and the shorter join
             it one by one.
-        until: part of the run after which no document stands as text, and all lengths are trained.
     """
 
     text_share: float = 0.0
-    growing_rates: bool = False
     until: float = 0.3
+    growing_rates: bool = False
 
     def __post_init__(self) -> None:
         for name, value in (("text_share", self.text_share), ("until", self.until)):
