@@ -38,8 +38,8 @@ CARD = "README.md"
 
 def stages(out: Path, target: Path) -> list[Stage]:
     """Everything from the data to the adapters in the package."""
-    data, compressor, store, joint, rounded = (
-        out / name for name in ("data", "compressor", "store", "joint", "rounded")
+    data, compressor, store, joint, rounded, installed = (
+        out / name for name in ("data", "compressor", "store", "joint", "rounded", "installed")
     )
     reports = [out / f"report-{length}" for length in LENGTHS]
     return [
@@ -90,7 +90,10 @@ def stages(out: Path, target: Path) -> list[Stage]:
             for length, report in zip(LENGTHS, reports, strict=True)
         ),
         Stage(
-            "Into the package", out / "installed", ("install",), lambda: install(rounded, compressor, reports, target)
+            "Into the package",
+            installed,
+            ("install", str(target)),
+            lambda: install(rounded, compressor, reports, target, installed),
         ),
     ]
 
@@ -123,10 +126,19 @@ def _documents(questions: Sequence[Question]) -> list[Document]:
     return list(found.values())
 
 
-def install(rounded: Path, compressor: Path, reports: Sequence[Path], target: Path) -> None:
-    """Put the adapters in the place of those that are there; their card tells of stage 1 and of the measurement too."""
+def install(rounded: Path, compressor: Path, reports: Sequence[Path], target: Path, installed: Path) -> None:
+    """Put the adapters in the place of those that are there; their card tells of stage 1 and of the measurement too.
+
+    Args:
+        rounded: the adapters.
+        compressor: run folder of stage 1.
+        reports: what was measured, in the order of :data:`LENGTHS`.
+        target: where they go.
+        installed: empty folder that is left as a sign.
+    """
     results = [json.loads((report / "results.json").read_text(encoding="utf-8")) for report in reports]
     last, first = ((folder / CARD).read_text(encoding="utf-8") for folder in (rounded, compressor / "adapters"))
+    installed.mkdir()
     working = target.parent / f".{target.name}-new"
     shutil.rmtree(working, ignore_errors=True)
     shutil.copytree(rounded, working, ignore=shutil.ignore_patterns(".gitattributes"))

@@ -74,7 +74,7 @@ def test_the_installed_folder_replaces_the_old_one_and_its_card_says_what_was_me
     (compressor / "adapters").mkdir(parents=True)
     told = "# Another\n\n## Backbone\n\nb\n\n## Training\n\nt\n\n## Figures\n\nf\n\n## Limits\n\nl\n"
     (compressor / "adapters" / CARD).write_text(told, encoding="utf-8")
-    install(rounded, compressor, reports, target)
+    install(rounded, compressor, reports, target, tmp_path / "installed")
     assert [path.name for path in target.iterdir()] == [CARD]
     card = (target / CARD).read_text(encoding="utf-8")
     assert card.startswith("# A card\n" + measured([results(0.7), results(0.4)]) + "\n## Stage 1\n")

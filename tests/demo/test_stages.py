@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def work(tmp_path: Path) -> Work:
 
 
 def run(work: Work, *, speaks_of_kept: bool = True, **options: object) -> str:
-    console = Console(record=True, quiet=False, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
+    console = Console(record=True, file=io.StringIO())
     run_stages(work.stages(**options), console, speaks_of_kept=speaks_of_kept)  # type: ignore[arg-type]
     return console.export_text()
 
@@ -50,6 +51,14 @@ def test_what_is_unchanged_is_kept_and_said_where_that_is_asked_for(work: Work) 
     assert work.done == ["one", "two"]
     assert again.count("unchanged, kept") == 2
     assert run(work, speaks_of_kept=False) == ""
+
+
+def test_a_folder_that_was_deleted_is_made_again(work: Work) -> None:
+    run(work)
+    (work.out / "two" / "2").unlink()
+    (work.out / "two").rmdir()
+    run(work)
+    assert work.done == ["one", "two", "two"]
 
 
 def test_another_first_step_makes_the_second_anew_from_an_empty_folder(work: Work) -> None:

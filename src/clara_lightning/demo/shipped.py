@@ -18,7 +18,7 @@ from clara_lightning.demo.stages import Stage, run_stages
 ADAPTERS = "package://clara_lightning/pretrained/smollm2-135m"
 """Compressor, generator and query reasoner for SmolLM2-135M."""
 
-MEMORY_TOKENS = 32  # of a Factbook passage, which has 85 tokens on average
+MEMORY_TOKENS = 32  # of a Factbook passage, which has 63 tokens on average
 NUM_SAMPLE = 10
 
 

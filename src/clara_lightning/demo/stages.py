@@ -63,12 +63,12 @@ def run_stages(stages: Sequence[Stage], console: Console, *, speaks_of_kept: boo
     for number, stage in enumerate(stages, start=1):
         stamp = _stamp(stage, stamp)
         found = _noted(stage, stamp)
-        kept = found.get("finished", False)
+        kept = found.get("finished", False) and stage.folder.exists()
         if speaks_of_kept or not kept:
             console.rule(f"{number}. {stage.title}", align="left")
         if kept and speaks_of_kept:
             console.print(f"unchanged, kept: {stage.folder}", style="dim")
-        spent = found.get("seconds", 0.0)
+        spent = found.get("seconds", 0.0) if stage.folder.exists() else 0.0
         seconds[stage.folder.name] = spent if kept else _run_stage(stage, stamp, spent, console)
     return seconds
 
