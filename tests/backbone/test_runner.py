@@ -40,6 +40,22 @@ def test_sequences_give_what_each_gives_alone(tiny_model: Models, family: str) -
     torch.testing.assert_close(found, torch.cat([alone[0], alone[1][3:], alone[2][3:]]), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("verdicts", "packs"), [((True,), True), ((False, True), True), ((False, False), False)], ids=str
+)
+@torch.no_grad()
+def test_packing_need_only_round_like_one_of_the_attentions_of_transformers(
+    tiny_model: Models, monkeypatch: pytest.MonkeyPatch, verdicts: tuple[bool, ...], packs: bool
+) -> None:
+    model, left = tiny_model("llama", vocab_size=320, dtype=torch.float64), list(verdicts)
+    monkeypatch.setattr("clara_lightning.backbone.runner._alike", lambda found, wanted: left.pop(0))
+    runner = Runner(model)
+    runner._plain_head = False  # is not asked about
+    assert runner.packs(Sequences((4, 3), CPU)) is packs
+    assert not left
+    assert model.config._attn_implementation == (ATTENTION if packs else "sdpa")
+
+
 @torch.no_grad()
 def test_a_window_shorter_than_a_sequence_is_not_packed(tiny_model: Models) -> None:
     runner = Runner(tiny_model("mistral", vocab_size=320))  # a window of 8 tokens

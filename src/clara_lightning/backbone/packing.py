@@ -2,7 +2,7 @@
 
 Attention alone must know where a sequence begins. transformers hands the keyword arguments of a forward on to the
 attention function, and lets that be registered: here it is :func:`packed_attention`. Whether a backbone can be run so
-is found out by trying (:func:`can_pack`), and one that cannot reads padded batches as ever.
+is found out by trying (``Runner.try_out``), and one that cannot reads padded batches as ever.
 
 Shapes: P positions of all sequences, H query heads, G key heads, E head size, T tokens of one sequence.
 """
