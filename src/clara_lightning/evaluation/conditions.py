@@ -28,7 +28,7 @@ _FIXED = {
     "retrieved_text": ConditionInfo("retrieved text", GENERATOR, "retrieved", "text", CLARA),
     "backbone_none": ConditionInfo("backbone alone, closed book", BACKBONE, "none", "none"),
     "backbone_gold_text": ConditionInfo("backbone alone, gold text", BACKBONE, "gold", "text"),
-    "backbone_gold_tokens": ConditionInfo("backbone alone, rarest gold tokens", BACKBONE, "gold", "tokens"),
+    "backbone_gold_tokens": ConditionInfo("backbone alone, chosen gold tokens", BACKBONE, "gold", "tokens"),
     "backbone_retrieved_text": ConditionInfo("backbone alone, retrieved text", BACKBONE, "retrieved", "text", CLARA),
 }
 

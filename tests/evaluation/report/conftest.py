@@ -37,7 +37,7 @@ CONDITIONS = {
     "bm25_memory": ConditionInfo("memory of what BM25 finds", "generator", "retrieved", "memory", "bm25"),
     "backbone_none": ConditionInfo("backbone alone, closed book", "backbone", "none", "none"),
     "backbone_gold_text": ConditionInfo("backbone alone, gold text", "backbone", "gold", "text"),
-    "backbone_gold_tokens": ConditionInfo("backbone alone, rarest gold tokens", "backbone", "gold", "tokens"),
+    "backbone_gold_tokens": ConditionInfo("backbone alone, chosen gold tokens", "backbone", "gold", "tokens"),
     "backbone_bm25_text": ConditionInfo(
         "backbone alone, text of what BM25 finds", "backbone", "retrieved", "text", "bm25"
     ),

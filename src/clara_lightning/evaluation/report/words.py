@@ -78,7 +78,7 @@ _READERS = {"generator": "the trained generator", "backbone": "the language mode
 _FORMS = {
     "memory": "the memory of",
     "text": "the text of",
-    "tokens": "the rarest tokens of",
+    "tokens": "the chosen tokens of",
 }
 _DOCUMENTS = {
     "another": "another question's gold documents",
