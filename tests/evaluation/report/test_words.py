@@ -31,6 +31,6 @@ def test_each_condition_reads_as_a_sentence_of_its_own(evaluated: Any) -> None:
     told = [condition_meaning(info, retriever=info.retriever) for info in results.conditions.values()]
     assert len(set(told)) == len(told)
     assert condition_meaning(ConditionInfo("x", "backbone", "gold", "tokens"), retriever=None) == (
-        "the language model without adapters reads the rarest tokens of the gold documents, as many as the memory has "
+        "the language model without adapters reads the chosen tokens of the gold documents, as many as the memory has "
         "positions"
     )
