@@ -229,6 +229,7 @@ def make_backbone(
     kind: MemoryKind = "anchors",
     tokens: int = 4,
     document_tokens: int = 32,
+    words_per_token: int = 0,
     adapters: Sequence[str] = (COMPRESSOR, GENERATOR),
     dtype: torch.dtype = torch.float32,
     dropout: float = 0.0,
@@ -253,7 +254,9 @@ def make_backbone(
         backbone = ClaraBackbone(
             make_model(family, vocab_size=len(tokenizer), dtype=dtype),
             tokenizer,
-            memory=MemoryConfig(tokens=tokens, document_tokens=document_tokens, kind=kind),
+            memory=MemoryConfig(
+                tokens=tokens, document_tokens=document_tokens, kind=kind, words_per_token=words_per_token
+            ),
             lora=LoraSettings(rank=2, alpha=4, dropout=dropout),
             prompt=prompt or PromptTemplate(),
             adapters=adapters,

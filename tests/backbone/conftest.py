@@ -26,9 +26,9 @@ def memory_of(backbone: ClaraBackbone, text: str, *, adapter: str) -> Tensor:
     anchors = torch.zeros_like(read)
     if head.config.kind == "words":
         # Which words are rare is tested elsewhere (test_words.py, test_memory.py).
-        positions, filled = head.anchors(*_tokens(backbone, text))
-        for row, place in enumerate(positions[0][filled[0]].tolist()):
-            anchors[row] = embedded[place].float() - head.centre_D
+        for position, place in enumerate(head.places(*_tokens(backbone, text))[0].tolist()):
+            if place < len(anchors):
+                anchors[place] += embedded[position].float() - head.centre_D
         read = read + anchors
     if head.config.kind == "anchors":
         frequency, total = head.document_frequency_V.tolist(), int(head.num_documents)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,27 @@ TOLERANCE = {torch.float64: 2e-6, torch.float32: 2e-5, torch.bfloat16: 6e-2}
 def assert_close(one: Tensor, other: Tensor, dtype: torch.dtype) -> None:
     scale = float(other.float().std())
     torch.testing.assert_close(one.float(), other.float(), rtol=0, atol=TOLERANCE[dtype] * scale)
+
+
+@pytest.mark.parametrize("words_per_token", [0, 1, 2])
+@torch.no_grad()
+def test_whole_words_stand_together_in_batches_as_alone(
+    tiny_backbone: Backbones, documents: list[str], memory_by_definition: Any, words_per_token: int
+) -> None:
+    backbone = tiny_backbone(kind="words", words_per_token=words_per_token)
+    memory = backbone.read(documents, adapter=COMPRESSOR).memory_NLD
+    for index, text in enumerate(documents):
+        wanted = memory_by_definition(backbone, text, adapter=COMPRESSOR)
+        assert_close(memory[index], wanted, torch.float32)
+
+
+@torch.no_grad()
+def test_a_place_weighs_as_its_rarest_word(tiny_backbone: Backbones) -> None:
+    apart, together = (tiny_backbone(kind="words", tokens=12, words_per_token=number) for number in (1, 6))
+    text = "zyx the cat qwv"
+    weights = apart.read([text], adapter=COMPRESSOR).weights_NL[0]
+    with together.shortened(1):
+        assert together.read([text], adapter=COMPRESSOR).weights_NL.tolist() == [[float(weights.max())]]
 
 
 @torch.no_grad()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -14,14 +15,15 @@ from torch import Tensor
 from clara_lightning.backbone.adapters import COMPRESSOR
 from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.memory import MemoryConfig, MemoryHead, MemoryKind
+from clara_lightning.backbone.words import Words
 from clara_lightning.errors import ClaraError
 
 Backbones = Callable[..., ClaraBackbone]
 VOCAB, DIM = 12, 3
 
 
-def make_head(tokens: int = 3, kind: MemoryKind = "anchors") -> MemoryHead:
-    config = MemoryConfig(tokens=tokens, document_tokens=64, kind=kind)
+def make_head(tokens: int = 3, kind: MemoryKind = "anchors", words_per_token: int = 0) -> MemoryHead:
+    config = MemoryConfig(tokens=tokens, document_tokens=64, kind=kind, words_per_token=words_per_token)
     mean, std = torch.tensor([0.5, -1.0, 2.0]), torch.tensor([1.0, 2.0, 0.5])
     return MemoryHead(config, embedding_mean_D=mean, embedding_std_D=std, vocab_size=VOCAB)
 
@@ -47,14 +49,15 @@ def test_anchors_are_the_rarest_candidates_in_reading_order(
     for number, row in enumerate(rows):
         for place, (token, candidate) in enumerate(row, start=width - len(row)):
             ids[number, place], candidates[number, place] = token, candidate
-    positions, filled = head.anchors(ids, candidates)
+    places = head.places(ids, candidates)
     for number, row in enumerate(rows):
         # Rarest first, and of equally rare ones the earliest; then in reading order.
         allowed = [(sum(token in text for text in corpus), n) for n, (token, ok) in enumerate(row) if ok]
         wanted = sorted(n for _, n in sorted(allowed)[:tokens])
-        found = [int(p) - (width - len(row)) for p, ok in zip(positions[number], filled[number], strict=True) if ok]
-        assert found == wanted
-        assert filled[number].tolist() == [True] * len(wanted) + [False] * (tokens - len(wanted))
+        expected = [tokens] * width
+        for order, n in enumerate(wanted):
+            expected[n + width - len(row)] = order
+        assert places[number].tolist() == expected
 
 
 def test_padding_does_not_change_which_tokens_are_chosen() -> None:
@@ -64,21 +67,66 @@ def test_padding_does_not_change_which_tokens_are_chosen() -> None:
     for before, after in ((0, 0), (3, 0), (0, 3), (2, 5)):
         ids = torch.tensor([[0] * before + text + [0] * after])
         candidates = torch.tensor([[False] * before + [True] * 5 + [False] * after])
-        positions, _ = head.anchors(ids, candidates)
-        assert (positions - before).tolist() == [[1, 3]]
+        own = head.places(ids, candidates)[0, before : before + 5]
+        assert own.tolist() == [2, 0, 2, 1, 2]
 
 
 def test_of_equally_rare_tokens_the_earlier_is_chosen() -> None:
-    positions, filled = make_head(2).anchors(torch.tensor([[4, 4, 5, 6]]), torch.ones(1, 4, dtype=torch.bool))
-    assert positions.tolist() == [[0, 1]]
-    assert filled.all()
+    places = make_head(2).places(torch.tensor([[4, 4, 5, 6]]), torch.ones(1, 4, dtype=torch.bool))
+    assert places.tolist() == [[0, 1, 2, 2]]
 
 
 def test_a_text_shorter_than_the_memory_leaves_its_last_places_empty() -> None:
-    positions, filled = make_head(3).anchors(torch.tensor([[4, 5]]), torch.ones(1, 2, dtype=torch.bool))
-    assert positions.shape == filled.shape == (1, 3)
-    assert positions[0, :2].tolist() == [0, 1]
-    assert filled.tolist() == [[True, True, False]]
+    places = make_head(3).places(torch.tensor([[4, 5]]), torch.ones(1, 2, dtype=torch.bool))
+    assert places.tolist() == [[0, 1]]
+
+
+def words_of(*words: str, again: Sequence[int] = (), marks: Sequence[int] = ()) -> tuple[Tensor, Words]:
+    """Token ids, a letter a token, and what word each is of; the numbered words stood before, or are marks."""
+    numbers = [number for number, word in enumerate(words) for _ in word]
+
+    def row(values: list[Any]) -> Tensor:
+        return torch.tensor([values])
+
+    ids = row([ord(letter) - ord("a") for word in words for letter in word])
+    return ids, Words(
+        bucket_NT=row([sum(map(ord, words[number])) for number in numbers]),
+        again_NT=row([number in again for number in numbers]),
+        spoken_NT=row([number not in marks for number in numbers]),
+        place_NT=row([place for word in words for place in range(len(word))]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("tokens", "together", "expected"),
+    [
+        (2, 0, "01... . . . ."),  # tokens one by one
+        (6, 1, "00000 1 . 2 ."),  # each word in a place of its own; the last three places are empty
+        (2, 1, "00000 1 . . ."),
+        (2, 2, "00000 0 . 1 ."),  # three words in two places
+        (1, 3, "00000 0 . 0 ."),
+        (1, 2, "00000 0 . . ."),
+    ],
+)
+def test_whole_words_stand_together_on_the_places_in_reading_order(tokens: int, together: int, expected: str) -> None:
+    ids, words = words_of("abcde", "f", "f", "g", "h", again=[2], marks=[4])
+    head = make_head(tokens, kind="words", words_per_token=together)
+    places = head.places(ids, torch.ones_like(ids, dtype=torch.bool), words)
+    wanted = [tokens if sign == "." else int(sign) for sign in expected.replace(" ", "")]
+    assert places[0].tolist()[: len(wanted)] == wanted
+
+
+def test_a_word_of_many_tokens_stands_with_its_first_eight() -> None:
+    ids, words = words_of("abcdefghijkl", "a")
+    head = make_head(3, kind="words", words_per_token=1)
+    places = head.places(ids, torch.ones_like(ids, dtype=torch.bool), words)
+    assert places[0].tolist() == [0] * 8 + [3] * 4 + [1]
+
+
+@pytest.mark.parametrize(("kind", "number"), [("anchors", 1), ("words", -1)])
+def test_only_words_stand_together(kind: MemoryKind, number: int) -> None:
+    with pytest.raises(ClaraError, match=r"model\.init_args\.words_per_token must be .*, got -?\d"):
+        MemoryConfig(kind=kind, words_per_token=number)
 
 
 def test_rarity_is_the_inverse_document_frequency() -> None:
@@ -110,8 +158,8 @@ def test_special_tokens_are_never_anchors(tiny_backbone: Backbones, documents: l
     head.document_frequency_V.fill_(1)
     head.document_frequency_V[backbone.tokenizer.bos_token_id] = 0
     tokens = backbone.tokenize(documents)
-    positions, filled = head.anchors(tokens.ids_NT, tokens.ordinary_NT)
-    chosen = tokens.ids_NT.gather(1, positions)[filled]
+    chosen = tokens.ids_NT[head.places(tokens.ids_NT, tokens.ordinary_NT) < head.config.tokens]
+    assert len(chosen)
     assert not set(chosen.tolist()) & set(backbone.tokenizer.all_special_ids)
 
 

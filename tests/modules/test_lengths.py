@@ -160,7 +160,7 @@ def test_distill_is_a_share(commands: Any, clara: Any, tmp_path: Path) -> None:
 def test_the_header_names_the_lengths(nested_run: Path) -> None:
     header = yaml.safe_load((nested_run / "adapters" / "clara.yaml").read_text(encoding="utf-8"))
     sizes = {"tokens": 4, "document_tokens": 40, "nested": [2, 3, 4]}
-    assert header["memory"] == sizes | {"kind": "words", "layer": None, "mlp": 0}
+    assert header["memory"] == sizes | {"kind": "words", "layer": None, "mlp": 0, "words_per_token": 0}
 
 
 def test_a_run_shows_what_it_learns_from(nested_run: Path) -> None:

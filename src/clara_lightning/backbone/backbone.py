@@ -135,7 +135,7 @@ class Placed:
     Attributes:
         inputs_PD: input embeddings.
         sequences: each text with its memory tokens.
-        anchor_NLD: the anchors' embeddings, centred; ``None`` without anchors.
+        anchor_NLD: the embeddings that stand on each place, added up, centred; ``None`` without anchors.
         weights_NL: see :class:`Compressed`.
     """
 
@@ -350,11 +350,11 @@ class ClaraBackbone(nn.Module):
         return sum(len(row) > self.memory_config.document_tokens for row in self._token_rows(texts))
 
     def rarest_tokens(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """Ids of each text's L anchors, in their order."""
+        """Ids of the tokens that each text's memory stands on, in their order."""
         tokens, head = self.tokenize(texts), self.head(COMPRESSOR)
-        positions_NL, filled_NL = head.anchors(tokens.ids_NT, tokens.ordinary_NT, tokens.words)
-        ids_NL = tokens.ids_NT.gather(1, positions_NL)
-        return [tuple(ids[filled].tolist()) for ids, filled in zip(ids_NL, filled_NL, strict=True)]
+        places_NT = head.places(tokens.ids_NT, tokens.ordinary_NT, tokens.words, length=self.memory_tokens)
+        standing_NT = places_NT < self.memory_tokens
+        return [tuple(ids[standing].tolist()) for ids, standing in zip(tokens.ids_NT, standing_NT, strict=True)]
 
     def read(self, texts: Sequence[str], *, adapter: str) -> Compressed:
         """Read texts followed by memory tokens, through the trunk alone (no LM head).
@@ -426,11 +426,17 @@ class ClaraBackbone(nn.Module):
         memory_NLD = head.tokens_LD[:length].expand(count, -1, -1)
         anchor_NLD, weights_NL = None, torch.ones(count, length, device=text_NTD.device)
         if head.config.is_anchored:
-            positions_NL, filled_NL = head.anchors(tokens.ids_NT, tokens.ordinary_NT, tokens.words, length=length)
-            index = positions_NL.unsqueeze(-1).expand(-1, -1, text_NTD.shape[-1])
-            centred_NLD = text_NTD.gather(1, index).float() - head.centre_D
-            anchor_NLD = centred_NLD * filled_NL.unsqueeze(-1)  # an empty place is the mean embedding
-            weights_NL = head.query_weight(tokens.ids_NT, tokens.words).gather(1, positions_NL) * filled_NL
+            places_NT = head.places(tokens.ids_NT, tokens.ordinary_NT, tokens.words, length=length)
+            row_X, token_X = (places_NT < length).nonzero(as_tuple=True)
+            centred_XD = text_NTD[row_X, token_X].float() - head.centre_D
+            anchor_MD = centred_XD.new_zeros(
+                count * length, centred_XD.shape[1]
+            )  # an empty place is the mean embedding
+            anchor_MD.index_add_(0, row_X * length + places_NT[row_X, token_X], centred_XD)
+            anchor_NLD = anchor_MD.view(count, length, -1)
+            weights_NT = head.query_weight(tokens.ids_NT, tokens.words)
+            weights_NL = weights_NT.new_zeros(count, length + 1).scatter_reduce(1, places_NT, weights_NT, "amax")
+            weights_NL = weights_NL[:, :length]
             memory_NLD = memory_NLD + anchor_NLD
         both_NSD = torch.cat([text_NTD, memory_NLD.to(text_NTD.dtype)], dim=1)
         places_NS = torch.arange(count * (width + length)).view(count, -1)

@@ -217,7 +217,8 @@ def fingerprint_of(folder: AdapterFolder, *, weights: Mapping[str, Tensor], head
 
 
 def _fingerprint(memory: MemoryConfig, architecture: dict[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    identity = {key: value for key, value in asdict(memory).items() if value or key not in ("nested", "layer", "mlp")}
+    later = ("nested", "layer", "mlp", "words_per_token")  # a memory without them is the one that it was before them
+    identity = {key: value for key, value in asdict(memory).items() if value or key not in later}
     identity["tokens"] = memory.width  # a nested compressor is the same one for all its lengths
     digest = hashlib.sha256(repr((FORMAT, identity, architecture)).encode())
     for name in sorted(tensors):

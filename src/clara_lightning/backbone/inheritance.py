@@ -18,8 +18,9 @@ NAMES = {  # the stages' settings
     "nested": "nested",
     "layer": "memory_layer",
     "mlp": "memory_mlp",
+    "words_per_token": "words_per_token",
 }
-FIXED = ("kind", "layer", "mlp")  # what resizing does not change
+FIXED = ("kind", "layer", "mlp", "words_per_token")  # what resizing does not change
 
 
 def inherit_memory(parent: AdapterFolder | None, given: Mapping[str, Any], *, resize: bool) -> MemoryConfig:

@@ -171,16 +171,16 @@ def _lenses(
 
 
 def anchor_words(backbone: ClaraBackbone, texts: Sequence[str], *, adapter: str) -> list[list[str | None]]:
-    """The token that each place of each text's memory stands on; ``None`` where there is none."""
+    """What each place of each text's memory stands on, a token or whole words; ``None`` where there is nothing."""
     head, tokens = backbone.head(adapter), backbone.tokenize(texts)
     if not head.config.is_anchored:
         return [[None] * head.config.tokens for _ in texts]
-    positions_NL, filled_NL = head.anchors(tokens.ids_NT, tokens.ordinary_NT, tokens.words)
-    ids_NL = tokens.ids_NT.gather(1, positions_NL)
-    return [
-        [_decoded(backbone.tokenizer, token) if filled else None for token, filled in zip(ids, there, strict=True)]
-        for ids, there in zip(ids_NL.tolist(), filled_NL.tolist(), strict=True)
-    ]
+    places_NT = head.places(tokens.ids_NT, tokens.ordinary_NT, tokens.words, length=backbone.memory_tokens)
+    found: list[list[str | None]] = []
+    for ids_T, places_T in zip(tokens.ids_NT, places_NT, strict=True):
+        standing = [ids_T[places_T == place].tolist() for place in range(backbone.memory_tokens)]
+        found.append([_decoded(backbone.tokenizer, *ids) if ids else None for ids in standing])
+    return found
 
 
 def standing_words(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> set[str]:
@@ -195,9 +195,9 @@ def _word(tokenizer: PreTrainedTokenizerBase, token: int, value: float, standing
     return Word(text, value, _compared(text) in standing if is_word else None)
 
 
-def _decoded(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
-    """A token as text; an embedding without a token (padding of the table) by its number."""
-    return str(tokenizer.decode([token])) or f"<{token}>"
+def _decoded(tokenizer: PreTrainedTokenizerBase, *tokens: int) -> str:
+    """Tokens as text; an embedding without a token (padding of the table) by its number."""
+    return str(tokenizer.decode(list(tokens))) or f"<{tokens[0]}>"
 
 
 def _compared(text: str) -> str:

@@ -19,6 +19,7 @@ from clara_lightning.errors import ClaraError
 MemoryKind = Literal["published", "calibrated", "anchors", "words"]
 ANCHORED = ("anchors", "words")
 _LAST = 64.0  # no rarity is so large
+_PIECES = 8  # tokens of a word that stand together at most: an address in the web is not read from a sum
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class MemoryConfig:
         layer: the hidden states are taken behind so many layers of the backbone, and those above neither run nor carry
             an adapter when something is compressed; ``None``: behind all.
         mlp: hidden width of a residual MLP that the calibrated hidden states pass; 0: none.
+        words_per_token: of kind ``words``, so many whole words stand together on a memory token at most, as the sum of
+            their tokens' embeddings; 0: each token of a word stands on a memory token of its own.
     """
 
     tokens: int = 16
@@ -44,6 +47,7 @@ class MemoryConfig:
     nested: tuple[int, ...] = ()
     layer: int | None = None
     mlp: int = 0
+    words_per_token: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nested", tuple(sorted(set(self.nested))))
@@ -71,6 +75,9 @@ class MemoryConfig:
         if self.mlp < 0 or (self.mlp and self.kind == "published"):
             must = "be >= 0" if self.mlp < 0 else "be 0 for memory published, which is the hidden state as it is"
             raise ClaraError(f"model.init_args.memory_mlp must {must}, got {self.mlp}")
+        if self.words_per_token < 0 or (self.words_per_token and self.kind != "words"):
+            must = "be >= 0" if self.words_per_token < 0 else f"be 0 for memory {self.kind}, which is not of words"
+            raise ClaraError(f"model.init_args.words_per_token must {must}, got {self.words_per_token}")
         if self.nested and self.nested[0] < 1:
             raise ClaraError(f"model.init_args.nested must be numbers >= 1, got {self.nested[0]}")
 
@@ -230,10 +237,13 @@ class MemoryHead(nn.Module):
         rarity_NT = _inverse_frequency(self.document_frequency_W[words.bucket_NT], self.num_documents)
         return rarity_NT - _LAST * (~words.spoken_NT).float() - 2 * _LAST * words.again_NT.float()
 
-    def anchors(
+    def places(
         self, ids_NT: Tensor, candidates_NT: Tensor, words: Words | None = None, *, length: int | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """The places of each text's anchors, in reading order.
+    ) -> Tensor:
+        """The place of the memory that each token stands on ``(N, T)``; L for a token that stands on none.
+
+        The chosen ones fill the places in reading order. Where whole words stand together, a text with no more words
+        than places gives each a place of its own, and one with more spreads them evenly.
 
         Args:
             ids_NT: token ids.
@@ -242,28 +252,32 @@ class MemoryHead(nn.Module):
             length: L where it is not the configuration's.
 
         Returns:
-            positions ``(N, L)`` and whether each place is filled ``(N, L)``; a text with fewer candidates than L
-            leaves its last places empty. Ties go to the earlier token, so padding changes nothing.
+            places below L; a text with fewer candidates than L leaves its last places empty. Ties go to the earlier
+            token, so padding changes nothing.
         """
-        length = length or self.config.tokens
-        rarity_NT = self.choice(ids_NT, words).masked_fill(~candidates_NT, -math.inf)
-        order_NT = rarity_NT.sort(dim=1, descending=True, stable=True).indices
-        chosen_NT = torch.zeros_like(candidates_NT).scatter(1, order_NT[:, :length], True) & candidates_NT
-        # Chosen places first, in reading order; a stable sort of "not chosen" keeps that order.
-        positions_NL = (~chosen_NT).to(torch.int8).sort(dim=1, stable=True).indices[:, :length]
-        filled_NL = chosen_NT.gather(1, positions_NL)
-        missing = length - positions_NL.shape[1]
-        if missing > 0:
-            positions_NL = nn.functional.pad(positions_NL, (0, missing))
-            filled_NL = nn.functional.pad(filled_NL, (0, missing))
-        return positions_NL, filled_NL
+        length, together = length or self.config.tokens, self.config.words_per_token
+        first_NT = candidates_NT  # what is chosen: tokens, or words by their first tokens
+        if words is not None and together:
+            first_NT = candidates_NT & (words.place_NT == 0) & words.spoken_NT & ~words.again_NT
+        rarity_NT = self.choice(ids_NT, words).masked_fill(~first_NT, -math.inf)
+        order_NT = rarity_NT.sort(dim=1, descending=True, stable=True).indices[:, : length * max(1, together)]
+        chosen_NT = torch.zeros_like(candidates_NT).scatter(1, order_NT, True) & first_NT
+        place_NT = chosen_NT.cumsum(1) - 1
+        if words is not None and together:
+            count_N1 = chosen_NT.sum(1, keepdim=True)
+            place_NT = torch.where(count_N1 > length, place_NT * length // count_N1.clamp_min(1), place_NT)
+            start_NT = torch.arange(ids_NT.shape[1], device=ids_NT.device) - words.place_NT
+            chosen_NT = chosen_NT.gather(1, start_NT) & candidates_NT & (words.place_NT < _PIECES)
+            place_NT = place_NT.gather(1, start_NT)
+        return torch.where(chosen_NT, place_NT, length)
 
     def memory(self, hidden_NLD: Tensor, anchor_NLD: Tensor | None) -> Tensor:
         """Memory ``(N, L, D)`` from the last hidden states at the memory positions.
 
         Args:
             hidden_NLD: last hidden states.
-            anchor_NLD: the anchors' input embeddings, centred; required where the memory is anchored.
+            anchor_NLD: sum of the input embeddings that stand on each place, centred; required where the memory is
+                anchored.
         """
         hidden_NLD = hidden_NLD.float()
         if self.config.kind == "published":

@@ -28,11 +28,13 @@ class Words(NamedTuple):
         bucket_NT: a number below :data:`BUCKETS` that stands for the word wherever it occurs.
         again_NT: True where the same word stood earlier in the text.
         spoken_NT: True where the word has a letter or a digit.
+        place_NT: how many tokens of the word stand before this one.
     """
 
     bucket_NT: Tensor
     again_NT: Tensor
     spoken_NT: Tensor
+    place_NT: Tensor
 
 
 class Spelling:
@@ -65,7 +67,7 @@ class Spelling:
         zeros_NT = torch.zeros_like(mixed_NT)
         key_NT = zeros_NT.scatter_add(1, word_NT, mixed_NT).gather(1, word_NT)
         spoken_NT = zeros_NT.scatter_add(1, word_NT, (self._spoken_V[ids_NT] & ordinary_NT).long()) > 0
-        return Words(_mix(key_NT) % BUCKETS, _again(key_NT, word_NT), spoken_NT.gather(1, word_NT))
+        return Words(_mix(key_NT) % BUCKETS, _again(key_NT, word_NT), spoken_NT.gather(1, word_NT), place_NT)
 
     def _runs(self, ids_NT: Tensor, ordinary_NT: Tensor) -> tuple[Tensor, Tensor]:
         """Number of each token's word in its text, and the token's place in that word."""

@@ -86,6 +86,7 @@ class ClaraModule(LightningModule, ABC):
         nested: numbers of memory tokens that are trained at once.
         memory_layer: memory is made of the hidden states behind so many layers; ``None``: behind all.
         memory_mlp: hidden width of a residual MLP that they pass; ``None``: they pass none.
+        words_per_token: so many whole words stand together on a memory token at most; ``None``: none do.
     """
 
     backbone: ClaraBackbone
@@ -109,6 +110,7 @@ class ClaraModule(LightningModule, ABC):
         nested: Sequence[int] | None = None,
         memory_layer: int | None = None,
         memory_mlp: int | None = None,
+        words_per_token: int | None = None,
     ) -> None:
         super().__init__()
         self.parent = AdapterFolder.open(init_from, setting="model.init_args.init_from") if init_from else None
@@ -119,6 +121,7 @@ class ClaraModule(LightningModule, ABC):
             "nested": nested,
             "memory_layer": memory_layer,
             "memory_mlp": memory_mlp,
+            "words_per_token": words_per_token,
         }
         self.resize = resize
         self.memory_config = inherit_memory(self.parent, given, resize=resize)

@@ -52,6 +52,8 @@ class SalientCompressor(ClaraModule):
         memory_layer: memory is made of the hidden states behind so many layers, which alone are run and adapted to
             compress; by default behind all.
         memory_mlp: hidden width of a residual MLP that the hidden states pass before they are memory; by default none.
+        words_per_token: of memory ``words``, so many whole words stand together on a memory token at most; by default
+            none do: each token of a word has a memory token of its own.
         memory: kind of memory: ``words`` (default), ``anchors``, ``calibrated`` or ``published``.
         lora: settings of the adapters.
         prompt: the words around background and question.
@@ -83,6 +85,7 @@ class SalientCompressor(ClaraModule):
         nested: list[int] | None = None,
         memory_layer: int | None = None,
         memory_mlp: int | None = None,
+        words_per_token: int | None = None,
         mse_weight: float = 0.1,
         distill: float = 0.0,
         curriculum: CurriculumConfig = CurriculumConfig(),
@@ -111,6 +114,7 @@ class SalientCompressor(ClaraModule):
             nested=nested,
             memory_layer=memory_layer,
             memory_mlp=memory_mlp,
+            words_per_token=words_per_token,
         )
         if mse_weight < 0:
             raise ClaraError(f"model.init_args.mse_weight must be >= 0, got {mse_weight}")

@@ -90,6 +90,8 @@ def _memory(memory: MemoryConfig, *, before: MemoryConfig | None) -> str:
         text += f", nested: {', '.join(map(str, memory.nested))}"
     if memory.layer is not None:
         text += f", behind layer {memory.layer}"
+    if memory.words_per_token:
+        text += f", up to {memory.words_per_token} whole words on each"
     if memory.mlp:
         text += f", through an MLP of width {memory.mlp}"
     resized = before and (before.document_tokens, before.width) != (memory.document_tokens, memory.width)
