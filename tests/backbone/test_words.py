@@ -173,3 +173,15 @@ def test_a_query_counts_each_word_once_and_by_its_own_rarity(tiny_backbone: Call
     rarity = {"the": math.log(6 / 6), "zyx": math.log(6 / 3)}  # three texts and two questions
     once = [(name, {round(rarity[name], 5)}) for name in ("the", "zyx")]
     assert found == [*once, ("the", {0.0}), ("zyx", {0.0}), (".", {0.0})]
+
+
+@pytest.mark.parametrize("words_per_token", [0, 1, 3])
+def test_the_words_of_a_memory_are_told_whole_once_and_in_order(
+    tiny_backbone: Callable[..., ClaraBackbone], words_per_token: int
+) -> None:
+    backbone = tiny_backbone(kind="words", tokens=32, words_per_token=words_per_token)
+    told = backbone.standing_words(["the cat (zyx) sat,\non the zyx", "."])
+    if words_per_token:
+        assert told == ["the cat zyx sat on", ""]
+    else:  # the words that stand once more have places left
+        assert told == ["the cat zyx sat on the zyx", ""]

@@ -34,10 +34,10 @@ def test_a_continuation_follows_on_what_is_compressed(seed: int) -> None:
 
 
 def test_every_task_has_a_prompt_of_its_own() -> None:
-    tasks: list[Task] = ["question", "all_pairs", "paraphrase", "reconstruction", "continuation"]
+    tasks: list[Task] = ["question", "all_pairs", "paraphrase", "reconstruction", "continuation", "recital"]
     examples = [MAKE[task](ROW, random.Random(0)) for task in tasks]
     requests = [reading_request(example, template=PromptTemplate()) for example in examples]
-    assert len({request.text for request in requests}) == 5
+    assert len({request.text for request in requests}) == 6
     assert all(request.background == (MEMORY,) for request in requests)
     spoken = [in_words(request, example) for request, example in zip(requests, examples, strict=True)]
     assert [request.background for request in spoken] == [example.documents for example in examples]
@@ -46,10 +46,11 @@ def test_every_task_has_a_prompt_of_its_own() -> None:
 
 def test_tasks_that_a_row_does_not_suit() -> None:
     short = SCPExample("s", "Too short.", (), None)
-    assert not any(suits(short, task) for task in MAKE)
+    assert [task for task in MAKE if suits(short, task)] == ["recital"]
     assert [task for task in MAKE if suits(SCPExample("t", " ".join(WORDS), (), None), task)] == [
         "reconstruction",
         "continuation",
+        "recital",
     ]
 
 

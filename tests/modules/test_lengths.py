@@ -17,6 +17,7 @@ from clara_lightning.backbone.folder import AdapterFolder
 from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.backbone.memory import MemoryConfig
 from clara_lightning.corpus.store import LatentStore
+from clara_lightning.data.examples import ReadingExample
 from clara_lightning.data.prompts import MEMORY
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.compressor import SalientCompressor
@@ -30,7 +31,7 @@ def nested_run(commands: Any, run_here: Any, tmp_path_factory: pytest.TempPathFa
     """A run of stage 1 that trains memories of 2, 3 and 4 tokens."""
     run = tmp_path_factory.mktemp("nested") / "run"
     options = ("--model.nested", "[4, 2, 3]", "--model.distill", 0.5, "--model.curriculum.text_share", 1.0)
-    options += ("--model.curriculum.growing_rates", "true")
+    options += ("--model.curriculum.growing_rates", "true", "--model.words_per_token", 2, "--data.recital_share", 1.0)
     assert run_here(*commands.fit_compressor(run, *options)) == 0
     return run
 
@@ -157,15 +158,36 @@ def test_distill_is_a_share(commands: Any, clara: Any, tmp_path: Path) -> None:
     assert refused.mistake.endswith("model.init_args.distill must be in [0, 1], got 1.5")
 
 
+def test_a_recital_names_the_words_of_the_memory_and_no_teacher_knows_them(tiny_backbone: Backbones) -> None:
+    module = SalientCompressor(backbone=BackboneConfig(name="tiny"), distill=0.5, memory_tokens=4, document_tokens=32)
+    module.backbone = tiny_backbone(kind="words", words_per_token=2)
+    asked = ReadingExample(("Mice eat cheese.",), "question", "cheese", "What do mice eat?")
+    recited = ReadingExample(("Mice eat cheese.",), "recital", "")
+    for length, words in ((4, "Mice eat cheese"), (1, "Mice eat")):  # all are as rare as each other
+        with module.backbone.shortened(length):
+            requests = module.requests([asked, recited])
+            assert [request.answer for request in requests] == ["cheese", words]
+            tokens = [module.backbone.prompts.count_answer_tokens([request]) for request in requests]
+            assert module.targets([asked, recited]) == (sum(tokens), 2, tokens[0])
+
+
+def test_memory_without_words_has_none_to_recite(commands: Any, clara: Any, tmp_path: Path) -> None:
+    options = ("--model.memory", "calibrated", "--data.recital_share", 0.5)
+    refused = clara(*commands.fit_compressor(tmp_path / "run", *options))
+    assert refused.mistake.endswith(
+        "data.init_args.recital_share must be 0 for model.init_args.memory calibrated, which stands on no words"
+    )
+
+
 def test_the_header_names_the_lengths(nested_run: Path) -> None:
     header = yaml.safe_load((nested_run / "adapters" / "clara.yaml").read_text(encoding="utf-8"))
     sizes = {"tokens": 4, "document_tokens": 40, "nested": [2, 3, 4]}
-    assert header["memory"] == sizes | {"kind": "words", "layer": None, "mlp": 0, "words_per_token": 0}
+    assert header["memory"] == sizes | {"kind": "words", "layer": None, "mlp": 0, "words_per_token": 2}
 
 
 def test_a_run_shows_what_it_learns_from(nested_run: Path) -> None:
     shown = yaml.safe_load((nested_run / "settings_in_effect.yaml").read_text(encoding="utf-8"))
-    assert shown["memory"] == "words, 40 tokens to 4 (10x), nested: 2, 3, 4"
+    assert shown["memory"] == "words, 40 tokens to 4 (10x), nested: 2, 3, 4, up to 2 whole words on each"
     assert shown["loss"] == "0.5 CE + 0.5 KL to the text + 0.1 MSE"
     assert shown["curriculum"] == "1 as text at first, none from 0.3 of the run on"
     assert shown["rates"] == "the lowest alone at first, all from 0.3 of the run on"

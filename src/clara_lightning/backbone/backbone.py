@@ -356,6 +356,19 @@ class ClaraBackbone(nn.Module):
         standing_NT = places_NT < self.memory_tokens
         return [tuple(ids[standing].tolist()) for ids, standing in zip(tokens.ids_NT, standing_NT, strict=True)]
 
+    def standing_words(self, texts: Sequence[str]) -> list[str]:
+        """The words that each text's memory stands on, in order, with spaces between them; of memory ``words``."""
+        tokens, head = self.tokenize(texts), self.head(COMPRESSOR)
+        words, length = tokens.words, self.memory_tokens
+        assert words is not None
+        standing_NT = (head.places(tokens.ids_NT, tokens.ordinary_NT, words, length=length) < length) & words.spoken_NT
+        found: list[str] = []
+        for ids_T, standing_T, place_T in zip(tokens.ids_NT, standing_NT, words.place_NT, strict=True):
+            starts = (place_T[standing_T] == 0).nonzero()[:, 0].tolist()
+            spelt = ids_T[standing_T].tensor_split(starts[1:]) if starts else ()
+            found.append(" ".join(str(self.tokenizer.decode(word)).strip() for word in spelt))
+        return found
+
     def read(self, texts: Sequence[str], *, adapter: str) -> Compressed:
         """Read texts followed by memory tokens, through the trunk alone (no LM head).
 

@@ -17,7 +17,7 @@ from lightning.pytorch import LightningDataModule
 from clara_lightning.data.loading import BatchLoader
 from clara_lightning.errors import ClaraError
 
-Task = Literal["question", "all_pairs", "paraphrase", "continuation", "reconstruction"]
+Task = Literal["question", "all_pairs", "paraphrase", "continuation", "reconstruction", "recital"]
 Row = TypeVar("Row")
 Example = TypeVar("Example")
 
@@ -29,9 +29,10 @@ class ReadingExample:
     Attributes:
         documents: what is compressed.
         task: a ``question``, ``all_pairs`` (all questions and answers in one turn), a ``paraphrase``, a
-            ``continuation`` (what stands behind the document) or a ``reconstruction`` (a part of it, word by word).
+            ``continuation`` (what stands behind the document), a ``reconstruction`` (a part of it, word by word) or a
+            ``recital`` (the words that its memory stands on).
         question: for the task ``question``; for a reconstruction the words that the part begins behind.
-        answer: the text that the generator learns to write.
+        answer: the text that the generator learns to write; of a recital nothing yet, since the compressor chooses.
         references: every text that counts as right when the answer is scored; without any, ``answer`` alone.
         gold: for each document whether it holds the answer; empty where that is not known.
     """
@@ -42,6 +43,16 @@ class ReadingExample:
     question: str = ""
     references: tuple[str, ...] = ()
     gold: tuple[bool, ...] = ()
+
+    @property
+    def is_teachable(self) -> bool:
+        """Whether who reads the documents' text can know the answer."""
+        return self.task != "recital"
+
+    @property
+    def is_unsaid(self) -> bool:
+        """Whether the answer is still to come from the compressor."""
+        return self.task == "recital" and not self.answer
 
 
 class ExamplesDataModule(LightningDataModule, ABC, Generic[Row, Example]):

@@ -21,7 +21,8 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
     """Salient Compressor Pretraining: one document and one of its targets (paper, section 3.1).
 
     Each epoch draws for every document one of: a single pair that is asked, all pairs in one turn, the paraphrase, a
-    part of the document to be written from the memory of the whole, what follows on its first part.
+    part of the document to be written from the memory of the whole, what follows on its first part, the words that its
+    memory stands on.
 
     Args:
         train: SCP file, or a QA file whose questions are grouped by their gold passage.
@@ -36,6 +37,7 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
         paraphrase_share: weight of the paraphrase, where the document has one.
         reconstruction_share: weight of writing out half of the document, from a place that is drawn.
         continuation_share: weight of writing the second part of the document from the memory of its first.
+        recital_share: weight of naming the words that the document's memory stands on (memory ``words`` alone).
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
         paraphrase_share: float = 0.2,
         reconstruction_share: float = 0.0,
         continuation_share: float = 0.0,
+        recital_share: float = 0.0,
     ) -> None:
         super().__init__(
             train,
@@ -69,6 +72,7 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
             "paraphrase": paraphrase_share,
             "reconstruction": reconstruction_share,
             "continuation": continuation_share,
+            "recital": recital_share,
         }
         for name, share in self.shares.items():
             if share < 0:

@@ -40,11 +40,12 @@ class PromptTemplate:
     paraphrase: str = "Background:\n{background}\n\nSay what the background says in other words."
     continuation: str = "Background:\n{background}\n\nSay what follows on the background."
     reconstruction: str = "Background:\n{background}\n\nWrite out the background behind: {question}"
+    recital: str = "Background:\n{background}\n\nName the words of the background, one after the other."
     separator: str = "\n"
     answer_cue: str = "\nAnswer:"
 
     def __post_init__(self) -> None:
-        for name in ("question", "all_pairs", "paraphrase", "continuation", "reconstruction"):
+        for name in ("question", "all_pairs", "paraphrase", "continuation", "reconstruction", "recital"):
             if getattr(self, name).count("{background}") != 1:
                 raise ClaraError(f"model.init_args.prompt.{name} must hold {{background}} exactly once")
         for name in ("question", "reconstruction"):

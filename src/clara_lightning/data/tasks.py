@@ -1,4 +1,4 @@
-"""What can be asked of the memory of an SCP row's document (paper, section 3.1; the last two are the project's own)."""
+"""What can be asked of the memory of an SCP row's document (paper, section 3.1; the last three are our own)."""
 
 from __future__ import annotations
 
@@ -44,12 +44,18 @@ def continuation(row: SCPExample, draw: random.Random) -> ReadingExample:
     return ReadingExample((" ".join(words[:cut]),), "continuation", " ".join(words[cut : cut + LONGEST]))
 
 
+def recital(row: SCPExample, draw: random.Random) -> ReadingExample:
+    """The words that the document's memory stands on; which they are is for the compressor to say."""
+    return ReadingExample((row.document,), "recital", "")
+
+
 MAKE: dict[Task, Callable[[SCPExample, random.Random], ReadingExample]] = {
     "question": lambda row, draw: asked(row, draw.choice(row.pairs)),
     "all_pairs": all_pairs,
     "paraphrase": paraphrase,
     "reconstruction": reconstruction,
     "continuation": continuation,
+    "recital": recital,
 }
 
 
@@ -59,4 +65,4 @@ def suits(row: SCPExample, task: Task) -> bool:
         return bool(row.paraphrase)
     if task in ("reconstruction", "continuation"):
         return len(row.document.split()) >= 4 * CUE
-    return bool(row.pairs)
+    return task == "recital" or bool(row.pairs)

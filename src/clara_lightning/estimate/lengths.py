@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -227,4 +227,7 @@ def _prompt(plan: Plan, example: ReadingExample | Question) -> Prompt:
     """The prompt that the generator reads in training."""
     if isinstance(example, Question):
         return answering_request(example, template=plan.prompt, documents=plan.documents)
+    if example.is_unsaid:  # which words it will be the compressor says; about so many
+        words = example.documents[0].split()[: plan.memory.tokens * max(1, plan.memory.words_per_token)]
+        example = replace(example, answer=" ".join(words))
     return reading_request(example, template=plan.prompt)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from clara_lightning.backbone.memory import MemoryKind
 from clara_lightning.data.corpus import CorpusBatch
 from clara_lightning.data.examples import ReadingExample
 from clara_lightning.data.loading import Batch
-from clara_lightning.data.modules import QADataModule
+from clara_lightning.data.modules import QADataModule, SCPDataModule
 from clara_lightning.data.prompts import Prompt, PromptTemplate
 from clara_lightning.data.requests import in_words, reading_request
 from clara_lightning.errors import ClaraError
@@ -170,12 +171,18 @@ class SalientCompressor(ClaraModule):
             raise ClaraError(
                 "data.class_path must be clara_lightning.SCPDataModule or InstructDataModule for SalientCompressor"
             )
+        if isinstance(data, SCPDataModule) and data.shares["recital"] and self.memory_config.kind != "words":
+            raise ClaraError(
+                f"data.init_args.recital_share must be 0 for model.init_args.memory {self.memory_config.kind}, which "
+                "stands on no words"
+            )
 
     def training_step(self, batch: list[ReadingExample], batch_idx: int) -> Tensor:
         """Loss of one batch."""
-        draw = random.Random(f"{self.run_seed}-{self.trainer.current_epoch}-{batch_idx}")
-        with self.backbone.shortened(draw.choice(self._lengths())):
-            as_text = self._as_text(batch, draw)
+        epoch, step_idx = self.trainer.current_epoch, batch_idx // self.trainer.accumulate_grad_batches
+        length = random.Random(f"{self.run_seed}-{epoch}-{step_idx}").choice(self._lengths())
+        with self.backbone.shortened(length):
+            as_text = self._as_text(batch, random.Random(f"{self.run_seed}-{epoch}-{batch_idx}-text"))
             read = self._compress([each for each, text in zip(batch, as_text, strict=True) if not text])
             requests = [
                 in_words(request, example) if text else request
@@ -183,10 +190,12 @@ class SalientCompressor(ClaraModule):
             ]
             teacher = self._teach(batch) if self.distill else None
             losses = self.backbone.token_losses(requests, read.memory_NLD, teacher=teacher)
-        distance = compression_mse(read.text_mean_ND, read.memory_mean_ND) * read.memory_NLD.shape[0]
-        sums = [losses.losses_X.sum(), distance]
-        sums += [] if losses.distances_X is None else [losses.distances_X.sum()]
-        means = self.step_means.add(sums, batch, batch_idx)
+            distance = compression_mse(read.text_mean_ND, read.memory_mean_ND) * read.memory_NLD.shape[0]
+            sums = [losses.losses_X.sum(), distance]
+            if losses.distances_X is not None:
+                taught_B = torch.tensor([example.is_teachable for example in batch], device=losses.rows_X.device)
+                sums.append((losses.distances_X * taught_B[losses.rows_X]).sum())
+            means = self.step_means.add(sums, batch, batch_idx)
         if (step := self.step_means.whole(batch_idx)) is not None:
             names = ("train/ce", "train/mse", "train/kl")[: len(step)]
             self.log_dict(dict(zip(names, step, strict=True)), batch_size=len(batch))
@@ -220,13 +229,21 @@ class SalientCompressor(ClaraModule):
 
     def requests(self, examples: Sequence[ReadingExample]) -> list[Prompt]:
         """The questions or other tasks, from the memory of their documents."""
-        return [reading_request(example, template=self.prompt) for example in examples]
+        recited = [document for example in examples if example.is_unsaid for document in example.documents]
+        words = iter(self.backbone.standing_words(recited) if recited else ())
+        told = [replace(each, answer=next(words)) if each.is_unsaid else each for each in examples]
+        return [reading_request(example, template=self.prompt) for example in told]
 
     def targets(self, examples: Sequence[ReadingExample]) -> tuple[int, ...]:
-        """Answer tokens (of the cross-entropy), documents (of the MSE), and answer tokens again (of the KL)."""
+        """Answer tokens (of the cross-entropy), documents (of the MSE), answer tokens with a teacher (of the KL)."""
         documents = sum(len(example.documents) for example in examples)
-        tokens = self.backbone.prompts.count_answer_tokens(self.requests(examples))
-        return (tokens, documents, tokens) if self.distill else (tokens, documents)
+        tokens = self._count_answers(examples)
+        if not self.distill:
+            return tokens, documents
+        return tokens, documents, max(1, self._count_answers([each for each in examples if each.is_teachable]))
+
+    def _count_answers(self, examples: Sequence[ReadingExample]) -> int:
+        return self.backbone.prompts.count_answer_tokens(self.requests(examples))
 
     def on_validation_epoch_start(self) -> None:
         """Begin a validation."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby, islice
 from typing import Any, Literal, NamedTuple
 
@@ -178,6 +178,13 @@ def _notes(module: ClaraModule) -> Iterator[str]:
         yield "objective contrastive: training looks at questions and documents; only validation feeds the prompts"
 
 
+def _said(example: ReadingExample | Question) -> ReadingExample | Question:
+    """The words of a recital are chosen by a compressor, which is not there."""
+    if isinstance(example, ReadingExample) and example.is_unsaid:
+        return replace(example, answer="(the words that the memory stands on)")
+    return example
+
+
 class _Maker:
     """Makes previews of examples, with what a backbone would make of them."""
 
@@ -191,6 +198,7 @@ class _Maker:
 
     def examples(self, batch: Sequence[ReadingExample | Question]) -> Iterator[PreviewedExample]:
         """Of one batch, encoded together as a step does it."""
+        batch = [_said(example) for example in batch]
         encoded = self.encoder.encode(self.module.requests(batch))
         for place, example in enumerate(batch):
             real_T = encoded.attention[place].bool()
