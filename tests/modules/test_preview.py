@@ -100,6 +100,15 @@ def test_memories_without_a_separator_are_told_apart(files: Any, tiny_tokenizer:
     assert [piece.tokens for piece in found.examples[0].pieces if piece.kind == "memory"] == [4, 4, 4]
 
 
+def test_the_words_of_a_recital_are_not_known_without_a_compressor(files: Any, tiny_tokenizer: Any) -> None:
+    data = SCPDataModule(str(files.scp), pair_share=1e-9, all_pairs_share=0, paraphrase_share=0, recital_share=1)
+
+    (shown,) = previewed((SalientCompressor(**SIZES), data), tiny_tokenizer(), rows=1).examples
+
+    assert shown.task == "recital"
+    assert [piece.text for piece in shown.pieces if piece.kind == "label"][0].startswith("(the words that the memory")
+
+
 def test_another_epoch_takes_other_examples_and_the_same_one_the_same(files: Any, tiny_tokenizer: Any) -> None:
     first, again, other = (
         previewed(STAGES["pretraining"](files, 2), tiny_tokenizer(), epoch=epoch).examples for epoch in (0, 0, 3)

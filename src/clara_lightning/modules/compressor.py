@@ -48,7 +48,7 @@ class SalientCompressor(ClaraModule):
         init_from: adapter folder of an earlier stage.
         memory_tokens: l, memory tokens per document (default 16).
         document_tokens: documents are cut after so many tokens (default 256).
-        nested: numbers of memory tokens that are trained at once, one of them drawn for every batch; ``memory_tokens``
+        nested: numbers of memory tokens that are trained at once, one of them drawn for every step; ``memory_tokens``
             is the one that validations measure first.
         memory_layer: memory is made of the hidden states behind so many layers, which alone are run and adapted to
             compress; by default behind all.
