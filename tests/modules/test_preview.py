@@ -106,7 +106,7 @@ def test_the_words_of_a_recital_are_not_known_without_a_compressor(files: Any, t
     (shown,) = previewed((SalientCompressor(**SIZES), data), tiny_tokenizer(), rows=1).examples
 
     assert shown.task == "recital"
-    assert [piece.text for piece in shown.pieces if piece.kind == "label"][0].startswith("(the words that the memory")
+    assert next(p.text for p in shown.pieces if p.kind == "label").startswith("(the words that the memory")
 
 
 def test_another_epoch_takes_other_examples_and_the_same_one_the_same(files: Any, tiny_tokenizer: Any) -> None:
