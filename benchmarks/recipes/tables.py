@@ -12,10 +12,11 @@ from typing import Any
 import matplotlib
 import matplotlib.pyplot as plt
 
-from benchmarks.recipes.__main__ import RESULTS
+from benchmarks.recipes.__main__ import MEASURED_LENGTHS, RESULTS
 
 DOCS = Path(__file__).parents[2] / "docs"
 BEGIN, END = "<!-- recipes -->", "<!-- /recipes -->"
+LENGTHS = sorted(MEASURED_LENGTHS, reverse=True)
 Result = dict[str, Any]
 Group = tuple[str, int, float]
 HEAD = (
@@ -80,16 +81,21 @@ def _mean(runs: Sequence[Result], condition: str, figure: str) -> float:
 
 
 def draw_curves(results: Sequence[Result], path: Path) -> None:
-    """Information retained over the minutes of training, at the length that each run names."""
+    """Information retained over the minutes of training, at each of the study's lengths."""
     matplotlib.use("Agg")
-    figure, axes = plt.subplots(figsize=(9, 5))
-    for result in results:
-        name = f"{' + '.join(result['overlays']) or 'published'}, {256 / result['length']:g}x, seed {result['seed']}"
-        minutes = [(point["step"] + 1) * result["step_seconds"] / 60 for point in result["curve"]]
-        axes.plot(minutes, [point["val/information_retained"] for point in result["curve"]], marker=".", label=name)
-    axes.set(xlabel="minutes of training", ylabel="information retained, 128 held-out questions")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=6, ncols=2)
+    figure, panels = plt.subplots(1, len(LENGTHS), figsize=(11, 4.5), sharey=True)
+    for axes, length in zip(panels, LENGTHS, strict=True):
+        for result in results:
+            own = "val/information_retained" + ("" if length == result["length"] else f"_{length}")
+            points = [point for point in result["curve"] if own in point]
+            minutes = [(point["step"] + 1) * result["step_seconds"] / 60 for point in points]
+            name = f"{' + '.join(result['overlays']) or 'published'}, seed {result['seed']}"
+            if points:
+                axes.plot(minutes, [point[own] for point in points], marker=".", label=name)
+        axes.set(title=f"{256 / length:g}x", xlabel="minutes of training", xlim=(0, None), ylim=(0, 1))
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("information retained, 128 held-out questions")
+    panels[-1].legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)
