@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -138,9 +139,14 @@ def test_live_bytes_are_what_autograd_keeps() -> None:
     assert live.now == 0
 
 
-@pytest.mark.parametrize("depth", [None, 3, 5])
-@pytest.mark.parametrize("task", ["stage 1", "stage 2", "stage 3"])
-@pytest.mark.parametrize("checkpointing", [False, True])
+EVERY_DEPTH = itertools.product([False, True], ["stage 1", "stage 2", "stage 3"], [None, 3, 5])
+SOME = [(False, "stage 1", None), (True, "stage 2", 3), (False, "stage 3", 5), (True, "stage 3", None)]
+
+
+@pytest.mark.parametrize(
+    ("checkpointing", "task", "depth"),
+    [each if each in SOME else pytest.param(*each, marks=pytest.mark.slow) for each in EVERY_DEPTH],
+)
 def test_a_deep_backbone_lies_on_the_line_through_two_shallow_ones(
     task: str,
     checkpointing: bool,

@@ -202,7 +202,7 @@ def test_a_chosen_length_is_no_resizing(commands: Any, clara: Any, nested_run: P
     outcome = clara(*commands.fit_compressor(run, *options, init_from=nested_run))
     assert outcome.code == 0
     shown = yaml.safe_load((run / "settings_in_effect.yaml").read_text(encoding="utf-8"))
-    assert shown["memory"] == "words, 40 tokens to 3 (13.3333x), nested: 2, 3, 4"
+    assert shown["memory"] == "words, 40 tokens to 3 (13.3333x), nested: 2, 3, 4, up to 2 whole words on each"
     said = "without effect: model.init_args.curriculum.until: model.init_args.curriculum.text_share is 0, and"
     assert said in outcome.err
 

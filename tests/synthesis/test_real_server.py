@@ -60,6 +60,7 @@ def options(address: str, folder: Path, *, count: int) -> list[object]:
     return ["synthesize", "--documents", source, "--out", folder / "scp.jsonl", *teacher, "--max-tokens", 160]
 
 
+@pytest.mark.slow
 def test_a_real_model_is_asked_and_judged(clara: Any, address: str, tmp_path: Path) -> None:
     command = options(address, tmp_path, count=2)
     done = clara(*command, "--max-rounds", 1, "--json")
