@@ -442,9 +442,8 @@ class ClaraBackbone(nn.Module):
             places_NT = head.places(tokens.ids_NT, tokens.ordinary_NT, tokens.words, length=length)
             row_X, token_X = (places_NT < length).nonzero(as_tuple=True)
             centred_XD = text_NTD[row_X, token_X].float() - head.centre_D
-            anchor_MD = centred_XD.new_zeros(
-                count * length, centred_XD.shape[1]
-            )  # an empty place is the mean embedding
+            # An empty place is the mean embedding, which is zero here.
+            anchor_MD = centred_XD.new_zeros(count * length, centred_XD.shape[1])
             anchor_MD.index_add_(0, row_X * length + places_NT[row_X, token_X], centred_XD)
             anchor_NLD = anchor_MD.view(count, length, -1)
             weights_NT = head.query_weight(tokens.ids_NT, tokens.words)
