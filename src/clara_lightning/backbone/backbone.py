@@ -39,6 +39,7 @@ from clara_lightning.backbone.likelihood import AnswerLoss, TokenLosses
 from clara_lightning.backbone.memory import MemoryConfig, MemoryHead
 from clara_lightning.backbone.packing import Sequences
 from clara_lightning.backbone.runner import Runner
+from clara_lightning.backbone.salience import asked_share
 from clara_lightning.backbone.words import Spelling, Words
 from clara_lightning.data.prompts import (
     IGNORED,
@@ -49,6 +50,7 @@ from clara_lightning.data.prompts import (
     document_ids,
     pad_token_id,
 )
+from clara_lightning.errors import ClaraError
 
 TOKENS_AT_ONCE = 4096  # read without gradients
 
@@ -197,7 +199,12 @@ class ClaraBackbone(nn.Module):
         self.lm: PeftModel = add_adapters(model, names=self.adapters, settings=lora, depth=memory.layer)
         self.heads = nn.ModuleDict(
             {
-                name: MemoryHead(memory, embedding_mean_D=mean_D, embedding_std_D=std_D, vocab_size=vocab_size)
+                name: MemoryHead(
+                    memory if name == COMPRESSOR else memory.of_questions,
+                    embedding_mean_D=mean_D,
+                    embedding_std_D=std_D,
+                    vocab_size=vocab_size,
+                )
                 for name in self.adapters
                 if name != GENERATOR
             }
@@ -320,7 +327,9 @@ class ClaraBackbone(nn.Module):
     def start_query_reasoner(self) -> None:
         """Make the query reasoner a copy of the compressor (paper, section 3.3)."""
         copy_adapter(self.lm, source=COMPRESSOR, target=QUERY_REASONER)
-        self.heads[QUERY_REASONER].load_state_dict(self.heads[COMPRESSOR].state_dict())
+        own = self.heads[QUERY_REASONER].state_dict()
+        found = self.heads[COMPRESSOR].state_dict()
+        self.heads[QUERY_REASONER].load_state_dict({name: found[name] for name in own})
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -338,7 +347,7 @@ class ClaraBackbone(nn.Module):
             real_NT[number, :length] = True
         ordinary_NT = real_NT & ~torch.isin(ids_NT, self._special_ids)
         num_cut = sum(len(row) > limit for row in rows)
-        words = self._spelling.words(ids_NT, ordinary_NT) if self.memory_config.kind == "words" else None
+        words = self._spelling.words(ids_NT, ordinary_NT) if self.memory_config.is_of_words else None
         return Tokens(ids_NT, ordinary_NT, words, lengths, num_cut).to(self.device)
 
     def _token_rows(self, texts: Sequence[str]) -> list[list[int]]:
@@ -352,16 +361,16 @@ class ClaraBackbone(nn.Module):
     def rarest_tokens(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """Ids of the tokens that each text's memory stands on, in their order."""
         tokens, head = self.tokenize(texts), self.head(COMPRESSOR)
-        places_NT = head.places(tokens.ids_NT, tokens.ordinary_NT, tokens.words, length=self.memory_tokens)
+        places_NT = self._places(tokens, head, self.embed(tokens.ids_NT))
         standing_NT = places_NT < self.memory_tokens
         return [tuple(ids[standing].tolist()) for ids, standing in zip(tokens.ids_NT, standing_NT, strict=True)]
 
     def standing_words(self, texts: Sequence[str]) -> list[str]:
         """The words that each text's memory stands on, in order, with spaces between them; of memory ``words``."""
         tokens, head = self.tokenize(texts), self.head(COMPRESSOR)
-        words, length = tokens.words, self.memory_tokens
+        words, places_NT = tokens.words, self._places(tokens, head, self.embed(tokens.ids_NT))
         assert words is not None
-        standing_NT = (head.places(tokens.ids_NT, tokens.ordinary_NT, words, length=length) < length) & words.spoken_NT
+        standing_NT = (places_NT < self.memory_tokens) & words.spoken_NT
         found: list[str] = []
         for ids_T, standing_T, place_T in zip(tokens.ids_NT, standing_NT, words.place_NT, strict=True):
             starts = (place_T[standing_T] == 0).nonzero()[:, 0].tolist()
@@ -432,6 +441,12 @@ class ClaraBackbone(nn.Module):
             logits_XV = self._runner.logits(placed.inputs_PD, placed.sequences, placed.memory_NL.flatten())
         return logits_XV.float().view(len(texts), self.memory_tokens, -1)
 
+    def _places(self, tokens: Tokens, head: MemoryHead, text_NTD: Tensor) -> Tensor:
+        """The place of the memory that each token stands on ``(N, T)``; L for a token that stands on none."""
+        words, ordinary_NT = tokens.words, tokens.ordinary_NT
+        asked_NT = head.asked(text_NTD.detach(), ordinary_NT, words) if words is not None else None
+        return head.places(tokens.ids_NT, ordinary_NT, words, asked_NT, length=self.memory_tokens)
+
     def _place_memory(self, tokens: Tokens, head: MemoryHead) -> Placed:
         """Texts with memory tokens behind them, each with its anchor where there are anchors."""
         (count, width), length = tokens.ids_NT.shape, self.memory_tokens
@@ -439,7 +454,7 @@ class ClaraBackbone(nn.Module):
         memory_NLD = head.tokens_LD[:length].expand(count, -1, -1)
         anchor_NLD, weights_NL = None, torch.ones(count, length, device=text_NTD.device)
         if head.config.is_anchored:
-            places_NT = head.places(tokens.ids_NT, tokens.ordinary_NT, tokens.words, length=length)
+            places_NT = self._places(tokens, head, text_NTD)
             row_X, token_X = (places_NT < length).nonzero(as_tuple=True)
             centred_XD = text_NTD[row_X, token_X].float() - head.centre_D
             # An empty place is the mean embedding, which is zero here.
@@ -572,21 +587,34 @@ class ClaraBackbone(nn.Module):
     # --- preparation -----------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def calibrate(self, documents: Sequence[str], questions: Sequence[str] = (), *, sample: int = 48) -> None:
-        """Fit the compressor's memory head to the backbone: token rarity over all texts, scale over a sample.
+    def calibrate(
+        self,
+        documents: Sequence[str],
+        questions: Sequence[str] = (),
+        answers: Sequence[tuple[str, str]] = (),
+        *,
+        sample: int = 48,
+    ) -> None:
+        """Fit the compressor's memory head to the backbone: rarity over all texts, scale over a sample.
 
         Called once, before the first stage; later stages inherit the result with the adapters.
 
         Args:
             documents: training documents.
             questions: training questions.
+            answers: documents, each with the answer to a question about it; memory ``learned`` needs them.
             sample: documents over which mean and spread of the hidden states are measured.
+
+        Raises:
+            ClaraError: there are no answers, and the memory is ``learned``.
         """
         head = self.head(COMPRESSOR)
         rows, asked = self._token_rows(documents), self._token_rows(questions)
         head.count_tokens(rows, asked)
-        if head.config.kind == "words":
+        if head.config.is_of_words:
             head.count_words(self._buckets(rows), self._buckets(asked))
+        if head.scorer is not None:
+            self._learn_asked(head, answers)
         step = max(1, len(documents) // sample)
         chosen = list(documents)[::step][:sample]
         states = []
@@ -596,6 +624,28 @@ class ClaraBackbone(nn.Module):
                 hidden_PD = self._runner.hidden(placed.inputs_PD, placed.sequences)
             states.append(hidden_PD[placed.memory_NL.flatten()].float())
         head.calibrate(torch.cat(states))
+
+    def _learn_asked(self, head: MemoryHead, answers: Sequence[tuple[str, str]]) -> None:
+        answers_of: dict[str, list[str]] = {}
+        for document, answer in answers:
+            answers_of.setdefault(document, []).append(answer)
+        if not answers_of:
+            raise ClaraError(
+                "model.init_args.memory must be one of words, anchors, calibrated, published where the training data "
+                "asks no question: learned learns from answers which words to keep"
+            )
+        rows = self._token_rows(list(answers_of))
+        wanted = [
+            asked_share([bucket_X.tolist() for bucket_X in self._buckets(self._token_rows(found))])
+            for found in answers_of.values()
+        ]
+
+        def read(numbers: Sequence[int]) -> tuple[Tensor, Tensor, Words]:
+            tokens = self._tokens([rows[number] for number in numbers])
+            assert tokens.words is not None
+            return self.embed(tokens.ids_NT), tokens.ordinary_NT, tokens.words
+
+        head.learn_asked(read, wanted)
 
     def _buckets(self, rows: Iterable[list[int]]) -> Iterator[Tensor]:
         """The words of each text, not cut."""

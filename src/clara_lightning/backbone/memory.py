@@ -6,19 +6,23 @@ Shapes: N texts, T tokens, L memory tokens, D hidden size, V vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 
+from clara_lightning.backbone.salience import WordScorer, WordsRead
 from clara_lightning.backbone.words import BUCKETS, Words
 from clara_lightning.errors import ClaraError
 
-MemoryKind = Literal["published", "calibrated", "anchors", "words"]
-ANCHORED = ("anchors", "words")
+MemoryKind = Literal["published", "calibrated", "anchors", "words", "learned"]
+OF_WORDS = ("words", "learned")
+ANCHORED = ("anchors", *OF_WORDS)
 _LAST = 64.0  # no rarity is so large
+_UNASKED = -30.0  # a logit; with it no word is worth less than one without letters
 _PIECES = 8  # tokens of a word that stand together at most: an address in the web is not read from a sum
 
 
@@ -30,15 +34,16 @@ class MemoryConfig:
         tokens: memory tokens per document (l).
         document_tokens: a document is cut after so many tokens; the compression rate is ``document_tokens / tokens``.
         kind: ``published`` (the raw last hidden states), ``calibrated`` (brought to the scale of input embeddings),
-            ``anchors`` (embeddings of the document's rarest tokens plus a calibrated correction) or ``words`` (the
-            same with the tokens of its rarest words, each word whole and once).
+            ``anchors`` (embeddings of the document's rarest tokens plus a calibrated correction), ``words`` (the same
+            with the tokens of its rarest words, each word whole and once) or ``learned`` (with those of the words that
+            are most likely asked for, as the answers of the training data tell).
         nested: numbers of memory tokens that one compressor is trained for, all at once; ``tokens`` may then be any
             number between the smallest and the largest. Empty: ``tokens`` alone.
         layer: the hidden states are taken behind so many layers of the backbone, and those above neither run nor carry
             an adapter when something is compressed; ``None``: behind all.
         mlp: hidden width of a residual MLP that the calibrated hidden states pass; 0: none.
-        words_per_token: of kind ``words``, so many whole words stand together on a memory token at most, as the sum of
-            their tokens' embeddings; 0: each token of a word stands on a memory token of its own.
+        words_per_token: of kinds ``words`` and ``learned``, so many whole words stand together on a memory token at
+            most, as the sum of their tokens' embeddings; 0: each token of a word stands on a memory token of its own.
     """
 
     tokens: int = 16
@@ -75,7 +80,7 @@ class MemoryConfig:
         if self.mlp < 0 or (self.mlp and self.kind == "published"):
             must = "be >= 0" if self.mlp < 0 else "be 0 for memory published, which is the hidden state as it is"
             raise ClaraError(f"model.init_args.memory_mlp must {must}, got {self.mlp}")
-        if self.words_per_token < 0 or (self.words_per_token and self.kind != "words"):
+        if self.words_per_token < 0 or (self.words_per_token and not self.is_of_words):
             must = "be >= 0" if self.words_per_token < 0 else f"be 0 for memory {self.kind}, which is not of words"
             raise ClaraError(f"model.init_args.words_per_token must {must}, got {self.words_per_token}")
         if self.nested and self.nested[0] < 1:
@@ -105,6 +110,16 @@ class MemoryConfig:
         """Whether each place of the memory stands on a token of the document."""
         return self.kind in ANCHORED
 
+    @property
+    def is_of_words(self) -> bool:
+        """Whether words are chosen whole."""
+        return self.kind in OF_WORDS
+
+    @property
+    def of_questions(self) -> MemoryConfig:
+        """Of what a question is read into: it is known which words of documents are asked for, of questions nothing."""
+        return replace(self, kind="words") if self.kind == "learned" else self
+
 
 class MemoryHead(nn.Module):
     """The memory tokens of one adapter and the map from last hidden states to memory.
@@ -120,6 +135,8 @@ class MemoryHead(nn.Module):
       of a number, are common tokens: taken by themselves they are not chosen, and the word cannot be read. Of a word
       that stands more than once the first place is taken. (Cross-entropy of the untrained SmolLM2-135M on held-out
       answers, 64 anchors of 256 tokens: 2.81, by tokens 3.06, the text 1.79, nothing 4.07; docs/recipes.md.)
+    - ``learned``: as ``words``, with the words that are worth most a memory token: the chance that the word is asked
+      for, times its rarity, over its number of tokens.
 
     Memory of all kinds but the first is centred: the mean of the embedding table is taken off, and added again where
     the generator reads it (``centre_D``). All embeddings share that mean, so with it every cosine would be alike.
@@ -166,7 +183,8 @@ class MemoryHead(nn.Module):
         for what in ("document", "question"):
             self.register_buffer(f"{what}_frequency_V", torch.zeros(vocab_size, dtype=torch.int32))
             self.register_buffer(f"num_{what}s", torch.zeros((), dtype=torch.int64))
-        if config.kind == "words":
+        self.scorer = WordScorer(dim) if config.kind == "learned" else None
+        if config.is_of_words:
             for what in ("document", "question"):
                 self.register_buffer(f"{what}_frequency_W", torch.zeros(BUCKETS, dtype=torch.int32))
 
@@ -226,19 +244,65 @@ class MemoryHead(nn.Module):
             for buckets in texts:
                 frequency_W[buckets.unique()] += 1
 
-    def choice(self, ids_NT: Tensor, words: Words | None) -> Tensor:
+    def choice(self, ids_NT: Tensor, words: Words | None, asked_NT: Tensor | None = None) -> Tensor:
         """How much each token is worth as an anchor ``(N, T)``.
 
-        Of kind ``words`` all tokens of a word are worth the same: its rarity. What has neither letter nor digit comes
-        behind all words, a word that stood before behind that.
+        Of words all tokens are worth the same: the word's rarity, or what ``asked`` found in its place. What has
+        neither letter nor digit comes behind all words, a word that stood before behind that.
         """
         if words is None:
             return self.rarity(ids_NT)
-        rarity_NT = _inverse_frequency(self.document_frequency_W[words.bucket_NT], self.num_documents)
-        return rarity_NT - _LAST * (~words.spoken_NT).float() - 2 * _LAST * words.again_NT.float()
+        worth_NT = self._word_rarity(words) if asked_NT is None else asked_NT
+        return worth_NT - _LAST * (~words.spoken_NT).float() - 2 * _LAST * words.again_NT.float()
+
+    def asked(self, embedded_NTD: Tensor, ordinary_NT: Tensor, words: Words) -> Tensor | None:
+        """Of kind ``learned`` how much each token's word is worth ``(N, T)``: a logarithm, of its expected information.
+
+        That is the chance that the word is asked for, times what it says (its rarity), for each memory token that it
+        takes.
+
+        Args:
+            embedded_NTD: input embeddings of texts.
+            ordinary_NT: False on padding and special tokens.
+            words: the tokens' words.
+        """
+        if self.scorer is None:
+            return None
+        rarity_NT = self._word_rarity(words)
+        found = self.scorer(WordsRead(embedded_NTD, words, rarity_NT, ordinary_NT))
+        worth_NT = logsigmoid(found.logit_NT.clamp_min(_UNASKED)) + rarity_NT.clamp_min(1e-6).log()
+        return worth_NT if self.config.words_per_token else worth_NT - found.tokens_NT.clamp_min(1).log()
+
+    def _word_rarity(self, words: Words) -> Tensor:
+        return _inverse_frequency(self.document_frequency_W[words.bucket_NT], self.num_documents)
+
+    @torch.no_grad()
+    def learn_asked(
+        self, read: Callable[[Sequence[int]], tuple[Tensor, Tensor, Words]], wanted: Sequence[Mapping[int, float]]
+    ) -> None:
+        """Fit the choice of words to the answers of the training data; a no-op for other kinds.
+
+        Args:
+            read: embeddings, ordinary tokens and words of the documents of these numbers.
+            wanted: of each document the share of its questions that each word, by its bucket, answers.
+        """
+        if self.scorer is None:
+            return
+
+        def with_rarity(numbers: Sequence[int]) -> WordsRead:
+            embedded_NTD, ordinary_NT, words = read(numbers)
+            return WordsRead(embedded_NTD, words, self._word_rarity(words), ordinary_NT)
+
+        self.scorer.fit(with_rarity, wanted)
 
     def places(
-        self, ids_NT: Tensor, candidates_NT: Tensor, words: Words | None = None, *, length: int | None = None
+        self,
+        ids_NT: Tensor,
+        candidates_NT: Tensor,
+        words: Words | None = None,
+        asked_NT: Tensor | None = None,
+        *,
+        length: int | None = None,
     ) -> Tensor:
         """The place of the memory that each token stands on ``(N, T)``; L for a token that stands on none.
 
@@ -248,7 +312,8 @@ class MemoryHead(nn.Module):
         Args:
             ids_NT: token ids.
             candidates_NT: True where a token may be chosen (no padding, no special token).
-            words: the tokens' words; required for the kind ``words``.
+            words: the tokens' words; required where words are chosen whole.
+            asked_NT: what ``asked`` found; required for the kind ``learned``.
             length: L where it is not the configuration's.
 
         Returns:
@@ -259,8 +324,8 @@ class MemoryHead(nn.Module):
         first_NT = candidates_NT  # what is chosen: tokens, or words by their first tokens
         if words is not None and together:
             first_NT = candidates_NT & (words.place_NT == 0) & words.spoken_NT & ~words.again_NT
-        rarity_NT = self.choice(ids_NT, words).masked_fill(~first_NT, -math.inf)
-        order_NT = rarity_NT.sort(dim=1, descending=True, stable=True).indices[:, : length * max(1, together)]
+        worth_NT = self.choice(ids_NT, words, asked_NT).masked_fill(~first_NT, -math.inf)
+        order_NT = worth_NT.sort(dim=1, descending=True, stable=True).indices[:, : length * max(1, together)]
         chosen_NT = torch.zeros_like(candidates_NT).scatter(1, order_NT, True) & first_NT
         place_NT = chosen_NT.cumsum(1) - 1
         if words is not None and together:

@@ -116,6 +116,10 @@ class ExamplesDataModule(LightningDataModule, ABC, Generic[Row, Example]):
     def questions(self) -> list[str]:
         """Every question of the training rows, likewise."""
 
+    @abstractmethod
+    def answers(self) -> list[tuple[str, str]]:
+        """The documents that questions are answered from, each with an answer, likewise."""
+
     def setup(self, stage: str) -> None:
         """Read the files that ``stage`` needs."""
         if stage == "fit" and not self.train_rows:

@@ -113,6 +113,10 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
         """The questions of all pairs."""
         return [pair.question for row in self.train_rows for pair in row.pairs]
 
+    def answers(self) -> list[tuple[str, str]]:
+        """Of all pairs."""
+        return [(row.document, pair.answer) for row in self.train_rows for pair in row.pairs]
+
     def train_example(self, row: SCPExample, draw: random.Random) -> ReadingExample:
         """One target of the document, drawn by the shares."""
         tasks = [task for task in self.shares if suits(row, task)]
@@ -179,6 +183,15 @@ class InstructDataModule(ExamplesDataModule[Question, ReadingExample]):
         """The questions."""
         return [row.question for row in self.train_rows]
 
+    def answers(self) -> list[tuple[str, str]]:
+        """Each gold passage with the question's first answer."""
+        return [
+            (passage.content, row.answers[0])
+            for row in self.train_rows
+            for passage in row.passages
+            if passage.gold and row.answers
+        ]
+
     def train_example(self, row: Question, draw: random.Random) -> ReadingExample:
         """The gold passages and a draw of the others, shuffled."""
         gold = [passage for passage in row.passages if passage.gold]
@@ -223,6 +236,15 @@ class QADataModule(ExamplesDataModule[Question, Question]):
     def questions(self) -> list[str]:
         """The questions."""
         return [row.question for row in self.train_rows]
+
+    def answers(self) -> list[tuple[str, str]]:
+        """Each gold passage with the question's first answer."""
+        return [
+            (passage.content, row.answers[0])
+            for row in self.train_rows
+            for passage in row.passages
+            if passage.gold and row.answers
+        ]
 
     def train_example(self, row: Question, draw: random.Random) -> Question:
         """The question; its first answer is the target."""

@@ -85,7 +85,7 @@ class Skeleton:
         with self.mode:
             self.heads = {
                 name: MemoryHead(
-                    settings.memory,
+                    settings.memory if name == COMPRESSOR else settings.memory.of_questions,
                     embedding_mean_D=torch.zeros(self.hidden_size),
                     embedding_std_D=torch.zeros(self.hidden_size),
                     vocab_size=self.vocab_size,

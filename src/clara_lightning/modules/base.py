@@ -239,7 +239,7 @@ class ClaraModule(LightningModule, ABC):
     def calibrate(self, data: Any) -> None:
         """Fit a new compressor's memory to the backbone, on the training documents and questions."""
         with self.backbone.evaluating():
-            self.backbone.calibrate(data.documents(), data.questions())
+            self.backbone.calibrate(data.documents(), data.questions(), data.answers())
 
     def in_effect(self) -> dict[str, str]:
         """What a run shows at its start beside what every stage has."""

@@ -53,9 +53,9 @@ class SalientCompressor(ClaraModule):
         memory_layer: memory is made of the hidden states behind so many layers, which alone are run and adapted to
             compress; by default behind all.
         memory_mlp: hidden width of a residual MLP that the hidden states pass before they are memory; by default none.
-        words_per_token: of memory ``words``, so many whole words stand together on a memory token at most; by default
-            none do: each token of a word has a memory token of its own.
-        memory: kind of memory: ``words`` (default), ``anchors``, ``calibrated`` or ``published``.
+        words_per_token: of memory ``words`` or ``learned``, so many whole words stand together on a memory token at
+            most; by default none do: each token of a word has a memory token of its own.
+        memory: kind of memory: ``words`` (default), ``learned``, ``anchors``, ``calibrated`` or ``published``.
         lora: settings of the adapters.
         prompt: the words around background and question.
         mse_weight: lambda.
@@ -171,7 +171,7 @@ class SalientCompressor(ClaraModule):
             raise ClaraError(
                 "data.class_path must be clara_lightning.SCPDataModule or InstructDataModule for SalientCompressor"
             )
-        if isinstance(data, SCPDataModule) and data.shares["recital"] and self.memory_config.kind != "words":
+        if isinstance(data, SCPDataModule) and data.shares["recital"] and not self.memory_config.is_of_words:
             raise ClaraError(
                 f"data.init_args.recital_share must be 0 for model.init_args.memory {self.memory_config.kind}, which "
                 "stands on no words"

@@ -1,0 +1,102 @@
+"""The learned choice of words: it keeps what answers are made of, and depends on nothing but the text."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
+from clara_lightning.backbone.backbone import ClaraBackbone
+from clara_lightning.backbone.folder import MEMORY_FILE, AdapterFolder, load_tensors
+from clara_lightning.backbone.salience import asked_share
+from clara_lightning.errors import ClaraError
+
+ASKED, OTHERS = "xz", "abcdefghijklmnopqrst"
+
+
+def rows() -> list[tuple[str, str]]:
+    """Documents of nine letters, each of which answers with its x or z; these are less rare than the others."""
+    draw = random.Random(0)
+    found = []
+    for _ in range(48):
+        answer = draw.choice(ASKED)
+        letters = [answer, *draw.sample(OTHERS, 8)]
+        draw.shuffle(letters)
+        found.append((" ".join(letters), answer))
+    return found
+
+
+def calibrated(tiny_backbone: Callable[..., ClaraBackbone], kind: str, **settings: Any) -> ClaraBackbone:
+    backbone = tiny_backbone(kind=kind, fresh=True, **settings)
+    backbone.calibrate([document for document, _ in rows()], ["which a ?"], rows())
+    return backbone
+
+
+def test_keeps_the_words_that_answers_are_made_of(tiny_backbone: Callable[..., ClaraBackbone]) -> None:
+    held = {}
+    for kind in ("words", "learned"):
+        backbone = calibrated(tiny_backbone, kind, tokens=4)
+        kept = [set(text.split()) for text in backbone.standing_words([document for document, _ in rows()])]
+        held[kind] = sum(answer in words for words, (_, answer) in zip(kept, rows(), strict=True))
+    assert held["learned"] == len(rows())
+    assert held["words"] < len(rows()) / 2
+
+
+def test_choice_is_the_same_every_time(tiny_backbone: Callable[..., ClaraBackbone]) -> None:
+    one, other = (calibrated(tiny_backbone, "learned").head(COMPRESSOR).state_dict() for _ in range(2))
+    for name, value in one.items():
+        if name.startswith("scorer"):
+            torch.testing.assert_close(other[name], value, rtol=0, atol=0, msg=name)
+
+
+def test_choice_does_not_depend_on_the_batch(tiny_backbone: Callable[..., ClaraBackbone], documents: list[str]) -> None:
+    backbone = calibrated(tiny_backbone, "learned")
+    together = backbone.rarest_tokens(documents)
+    assert together == [backbone.rarest_tokens([document])[0] for document in documents]
+
+
+def test_questions_stand_on_their_rarest_words(tiny_backbone: Callable[..., ClaraBackbone]) -> None:
+    names = (COMPRESSOR, GENERATOR, QUERY_REASONER)
+    backbone = calibrated(tiny_backbone, "learned", adapters=names)
+    backbone.start_query_reasoner()
+    of_words = calibrated(tiny_backbone, "words", adapters=names)
+    of_words.start_query_reasoner()
+    head, like = backbone.head(QUERY_REASONER), of_words.head(QUERY_REASONER)
+    assert head.scorer is None
+    tokens = backbone.tokenize(["which city stands on the river ?"])
+    assert torch.equal(head.choice(tokens.ids_NT, tokens.words), like.choice(tokens.ids_NT, tokens.words))
+
+
+def test_no_gradient_reaches_the_choice(tiny_backbone: Callable[..., ClaraBackbone]) -> None:
+    backbone = calibrated(tiny_backbone, "learned")
+    backbone.train_only((COMPRESSOR,))
+    assert not any("scorer" in name for name, _ in backbone.named_parameters())
+
+
+def test_without_answers_it_says_so(tiny_backbone: Callable[..., ClaraBackbone]) -> None:
+    with pytest.raises(ClaraError, match=r"model\.init_args\.memory must be one of words.*asks no question"):
+        tiny_backbone(kind="learned", fresh=True).calibrate(["a text"], ["a question ?"])
+
+
+def test_share_of_questions_that_a_word_answers() -> None:
+    retelling = list(range(100, 120))
+    assert asked_share([[1, 2], [2, 2, 3], retelling]) == {1: 0.5, 2: 1.0, 3: 0.5}
+    assert asked_share([retelling]) == {}
+
+
+def test_carries_across_stages(clara: Any, commands: Any, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    step = ("--trainer.max_steps", 1)
+    assert clara(*commands.fit_compressor(first, "--model.memory", "learned", *step)).code == 0
+    assert clara(*commands.fit_joint(second, first / "adapters", *step)).code == 0
+    kept, taken = (load_tensors(run / "adapters" / MEMORY_FILE) for run in (first, second))
+    scorer = [name for name in kept if ".scorer." in name]
+    assert scorer
+    for name in scorer:
+        assert torch.equal(kept[name], taken[name])
+    assert AdapterFolder.open(second).memory.kind == "learned"
