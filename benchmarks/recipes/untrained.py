@@ -58,6 +58,14 @@ def repeated_words(backbone: ClaraBackbone, tokens: Tokens, asked: Asked) -> lis
     return backbone.head(COMPRESSOR).choice(tokens.ids_NT, words)[0].tolist()
 
 
+def asked_words(backbone: ClaraBackbone, tokens: Tokens, asked: Asked) -> list[float]:
+    """Each token by what its word is worth, as learned from the answers of the training data."""
+    assert tokens.words is not None
+    head, text_NTD = backbone.head(COMPRESSOR), backbone.embed(tokens.ids_NT)
+    worth_NT = head.asked(text_NTD, tokens.ordinary_NT, tokens.words)
+    return head.choice(tokens.ids_NT, tokens.words, worth_NT)[0].tolist()
+
+
 def first_tokens(backbone: ClaraBackbone, tokens: Tokens, asked: Asked) -> list[float]:
     """The beginning."""
     return [-float(place) for place in range(tokens.lengths[0])]
@@ -80,6 +88,7 @@ CHOICES: dict[str, Choice] = {
     "rarest tokens": rarest_tokens,
     "rarest words, whole and once": rarest_words,
     "rarest words, whole, as often as they stand": repeated_words,
+    "words asked for, as learned": asked_words,
     "first tokens": first_tokens,
     "random tokens": random_tokens,
     "rarest words, and the answer's own tokens": words_and_answer,
@@ -100,12 +109,32 @@ def loss(
     return total / tokens
 
 
-def chosen(backbone: ClaraBackbone, asked: Asked, choice: Choice, length: int) -> tuple[int, ...]:
-    """The ids of the best tokens of a text, in reading order."""
-    tokens = backbone.tokenize([asked.text])
-    worth, ids = choice(backbone, tokens, asked), tokens.of(0)
-    best = sorted(range(len(ids)), key=lambda place: (-worth[place], place))[:length]
-    return tuple(ids[place] for place in sorted(best))
+def chosen(backbone: ClaraBackbone, asked: Asked, choice: Choice, length: int) -> list[int]:
+    """The places of the best tokens of a text, in reading order."""
+    worth = choice(backbone, backbone.tokenize([asked.text]), asked)
+    return sorted(sorted(range(len(worth)), key=lambda place: (-worth[place], place))[:length])
+
+
+def ids_at(backbone: ClaraBackbone, asked: Asked, places: Sequence[int]) -> tuple[int, ...]:
+    """The tokens that stand there."""
+    ids = backbone.tokenize([asked.text]).of(0)
+    return tuple(ids[place] for place in places)
+
+
+def held(backbone: ClaraBackbone, asked: Asked, places: Sequence[int]) -> tuple[float, float]:
+    """The rarity of all the answer's words that the text has, and of those of which every token is chosen."""
+    tokens, answer = backbone.tokenize([asked.text]), backbone.tokenize([asked.answer])
+    assert tokens.words is not None and answer.words is not None
+    wanted = set(answer.words.bucket_NT[answer.words.spoken_NT & answer.ordinary_NT].tolist())
+    rarity_T = backbone.head(COMPRESSOR).choice(tokens.ids_NT, tokens.words)[0].tolist()
+    found: dict[int, list[int]] = {}  # the places of each wanted word, where it stands first
+    for place, (bucket, again) in enumerate(
+        zip(tokens.words.bucket_NT[0].tolist(), tokens.words.again_NT[0].tolist(), strict=True)
+    ):
+        if bucket in wanted and not again:
+            found.setdefault(bucket, []).append(place)
+    whole = [its for its in found.values() if set(its) <= set(places)]
+    return sum(rarity_T[its[0]] for its in found.values()), sum(rarity_T[its[0]] for its in whole)
 
 
 def main() -> None:
@@ -114,28 +143,31 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/recipes"), help="where the split lies or is written")
     data = parser.parse_args().out / "data"
     write_split(data)
-    documents = list(
-        {row["passages"][0]["text"]: None for row in map(json.loads, (data / TRAIN).open(encoding="utf-8"))}
-    )
+    rows = [json.loads(line) for line in (data / TRAIN).open(encoding="utf-8")]
+    answers = [(row["passages"][0]["text"], row["answers"][0]) for row in rows]
     backbone = ClaraBackbone(
         *load_pretrained(BackboneConfig(name=SMOLLM2)),
-        memory=MemoryConfig(tokens=max(LENGTHS), document_tokens=DOCUMENT_TOKENS),
+        memory=MemoryConfig(tokens=max(LENGTHS), document_tokens=DOCUMENT_TOKENS, kind="learned"),
         lora=LoraSettings(rank=1),
         prompt=PromptTemplate(),
     ).eval()
-    backbone.calibrate(documents)
+    backbone.calibrate(list(dict.fromkeys(document for document, _ in answers)), answers=answers)
     questions = [
         Asked(row.question, row.answers[0], row.passages[0].content) for row in read_questions(str(data / ASKED))
     ]
     none, text = loss(backbone, questions, lambda one: ()), loss(backbone, questions, lambda one: (one.text,))
     print(f"{machine()}\n\n{len(questions)} questions; nats an answer token: nothing {none:.2f}, the text {text:.2f}\n")
-    print(f"| tokens chosen | {' | '.join(f'{length}: nats | retained' for length in LENGTHS)} |")
-    print(f"|---|{'---:|' * 2 * len(LENGTHS)}")
+    print(f"| tokens chosen | {' | '.join(f'{length}: nats | retained | held' for length in LENGTHS)} |")
+    print(f"|---|{'---:|' * 3 * len(LENGTHS)}")
     for name, choice in CHOICES.items():
         cells = [name]
         for length in LENGTHS:
-            memory = loss(backbone, questions, lambda one: (chosen(backbone, one, choice, length),))  # noqa: B023
-            cells += [f"{memory:.2f}", f"{information_retained(ce_none=none, ce_memory=memory, ce_text=text):.2f}"]
+            places = {one: chosen(backbone, one, choice, length) for one in questions}
+            memory = loss(backbone, questions, lambda one: (ids_at(backbone, one, places[one]),))  # noqa: B023
+            shares = [held(backbone, one, its) for one, its in places.items()]
+            share = sum(whole for _, whole in shares) / sum(wanted for wanted, _ in shares)
+            retained = information_retained(ce_none=none, ce_memory=memory, ce_text=text)
+            cells += [f"{memory:.2f}", f"{retained:.2f}", f"{share:.2f}"]
         print(f"| {' | '.join(cells)} |", flush=True)
 
 

@@ -227,7 +227,7 @@ def test_a_head_of_equal_settings_starts_equal() -> None:
             {"tokens": 16, "document_tokens": 8},
             r"model\.init_args\.document_tokens must be >= memory_tokens \(16\), got 8",
         ),
-        ({"kind": "anchor"}, r"must be one of published, calibrated, anchors, words, got 'anchor'"),
+        ({"kind": "anchor"}, r"must be one of published, calibrated, anchors, words, learned, got 'anchor'"),
     ],
 )
 def test_impossible_sizes_and_kinds_are_refused(values: dict[str, object], message: str) -> None:
