@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-STAGES = ("compressor", "distilled", "joint", "contrastive")
+STAGES = ("distilled", "joint")
+MORE_STAGES = ("compressor", "contrastive")  # slow: stage 1 without distillation, stage 3 with its other objective
 RETAINED = "val/information_retained"  # a share of small differences
 PLAIN = ("--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr", 1.0, "--trainer.gradient_clip_val", 1.0)
 TWO = ("--trainer.devices", 2, "--data.batch_size", 2)
@@ -92,7 +93,7 @@ def fit(commands: Any, undropped: Path, alike: Path) -> Callable[..., list[objec
     return command
 
 
-@pytest.fixture(scope="module", params=STAGES)
+@pytest.fixture(scope="module", params=[*STAGES, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE_STAGES)])
 def alone(
     request: pytest.FixtureRequest, fit: Any, run_here: Callable[..., int], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Path]:
