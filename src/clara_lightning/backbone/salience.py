@@ -4,7 +4,7 @@ What is rare in a corpus is not yet what anyone asks. Over a few thousand docume
 their own words, a small network learns from a word's embedding, place, rarity and length how likely it is part of an
 answer. It is fitted once, when a new compressor is calibrated, in seconds; no gradient of the training reaches it.
 
-Shapes: N texts, T tokens, D hidden size, F features, H width of the network, X words.
+Shapes: N texts, T tokens, D hidden size, F features, H width of the network, X words, Y tokens of all texts.
 """
 
 from __future__ import annotations
@@ -156,14 +156,14 @@ def _features(read: WordsRead) -> _Features:
     at_T = torch.arange(ordinary_NT.shape[1], device=ordinary_NT.device)
     starts_NT = ordinary_NT & (words.place_NT == 0)
     start_NT = at_T - words.place_NT * ordinary_NT
-    embedded_NTD = read.embedded_NTD.float() * ordinary_NT.unsqueeze(-1)
-    sum_NTD = torch.zeros_like(embedded_NTD)
-    sum_NTD = sum_NTD.scatter_add(1, start_NT.unsqueeze(-1).expand_as(embedded_NTD), embedded_NTD)
-    tokens_NT = torch.zeros_like(embedded_NTD[..., 0]).scatter_add(1, start_NT, ordinary_NT.float())
+    row_N1 = torch.arange(ordinary_NT.shape[0], device=ordinary_NT.device).unsqueeze(1) * ordinary_NT.shape[1]
+    start_Y, embedded_YD = (start_NT + row_N1)[ordinary_NT], read.embedded_NTD[ordinary_NT].float()
+    sum_YD = embedded_YD.new_zeros(ordinary_NT.numel(), embedded_YD.shape[1]).index_add(0, start_Y, embedded_YD)
+    tokens_NT = torch.bincount(start_Y, minlength=ordinary_NT.numel()).float().view_as(start_NT)
     row_X, at_X = starts_NT.nonzero(as_tuple=True)
     own_X, all_X = tokens_NT[starts_NT], ordinary_NT.sum(1)[row_X]
     numbers = (at_X / 256, at_X / all_X, at_X.float().log1p(), read.rarity_NT[starts_NT], own_X, all_X / 256)
-    features_XF = torch.cat([sum_NTD[starts_NT] / own_X.unsqueeze(1), torch.stack(numbers, dim=1)], dim=1)
+    features_XF = torch.cat([sum_YD[starts_NT.flatten()] / own_X.unsqueeze(1), torch.stack(numbers, dim=1)], dim=1)
     return _Features(starts_NT, start_NT, tokens_NT, features_XF)
 
 
