@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import torch
 from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.folder import MEMORY_FILE, AdapterFolder, load_tensors
-from clara_lightning.backbone.salience import asked_share
+from clara_lightning.backbone.salience import WordScorer, WordsRead, asked_share
+from clara_lightning.backbone.words import Words
 from clara_lightning.errors import ClaraError
 
 ASKED, OTHERS = "xz", "abcdefghijklmnopqrst"
@@ -56,8 +57,8 @@ def test_choice_is_the_same_every_time(tiny_backbone: Callable[..., ClaraBackbon
 
 def test_choice_does_not_depend_on_the_batch(tiny_backbone: Callable[..., ClaraBackbone], documents: list[str]) -> None:
     backbone = calibrated(tiny_backbone, "learned")
-    together = backbone.rarest_tokens(documents)
-    assert together == [backbone.rarest_tokens([document])[0] for document in documents]
+    together = backbone.standing_tokens(documents)
+    assert together == [backbone.standing_tokens([document])[0] for document in documents]
 
 
 def test_questions_stand_on_their_rarest_words(tiny_backbone: Callable[..., ClaraBackbone]) -> None:
@@ -72,15 +73,32 @@ def test_questions_stand_on_their_rarest_words(tiny_backbone: Callable[..., Clar
     assert torch.equal(head.choice(tokens.ids_NT, tokens.words), like.choice(tokens.ids_NT, tokens.words))
 
 
+def test_what_is_alike_in_all_training_documents_tells_nothing() -> None:
+    def read(numbers: Sequence[int], rarity: float = 1.0) -> WordsRead:
+        embedded = [torch.randn(9, 4, generator=torch.Generator().manual_seed(number)) for number in numbers]
+        bucket_NT, every_NT = torch.arange(9).expand(len(numbers), 9), torch.ones(len(numbers), 9, dtype=torch.bool)
+        words = Words(bucket_NT, ~every_NT, every_NT, torch.zeros_like(bucket_NT))
+        return WordsRead(torch.stack(embedded), words, torch.full(every_NT.shape, rarity), every_NT)
+
+    scorer = WordScorer(4)
+    scorer.fit(read, [{number % 9: 1.0} for number in range(32)])
+    logit_NT = scorer(read(range(4))).logit_NT
+    assert logit_NT.std() > 0.1
+    assert torch.equal(scorer(read(range(4), rarity=3.0)).logit_NT, logit_NT)
+
+
 def test_no_gradient_reaches_the_choice(tiny_backbone: Callable[..., ClaraBackbone]) -> None:
     backbone = calibrated(tiny_backbone, "learned")
     backbone.train_only((COMPRESSOR,))
     assert not any("scorer" in name for name, _ in backbone.named_parameters())
 
 
-def test_without_answers_it_says_so(tiny_backbone: Callable[..., ClaraBackbone]) -> None:
-    with pytest.raises(ClaraError, match=r"model\.init_args\.memory must be one of words.*asks no question"):
-        tiny_backbone(kind="learned", fresh=True).calibrate(["a text"], ["a question ?"])
+@pytest.mark.parametrize("answers", [(), [("a text", "a b c d e f g h i j k l m")]], ids=["none", "a long one"])
+def test_without_short_answers_it_says_so(
+    answers: Sequence[tuple[str, str]], tiny_backbone: Callable[..., ClaraBackbone]
+) -> None:
+    with pytest.raises(ClaraError, match=r"model\.init_args\.memory must not be learned where no training document"):
+        tiny_backbone(kind="learned", fresh=True).calibrate(["a text"], ["a question ?"], answers)
 
 
 def test_share_of_questions_that_a_word_answers() -> None:

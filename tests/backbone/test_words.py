@@ -147,7 +147,7 @@ def test_a_rare_word_is_chosen_whole_and_once(tiny_backbone: Callable[..., Clara
     head = backbone.head(COMPRESSOR)
     texts = ["the cat sat on the mat", "the dog sat on the zyx zyx", "the cat and the dog"]
     backbone.calibrate(texts)
-    chosen = backbone.tokenizer.decode(list(backbone.rarest_tokens([texts[1]])[0]))
+    chosen = backbone.tokenizer.decode(list(backbone.standing_tokens([texts[1]])[0]))
     assert chosen.count("zyx") == 1
     # Distinct words of each text, and the space, which is a token of its own here.
     assert int(head.document_frequency_W.sum()) == (5 + 1) + (5 + 1) + (4 + 1)

@@ -6,6 +6,7 @@ positions, D hidden size, V vocabulary.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ from clara_lightning.backbone.likelihood import AnswerLoss, TokenLosses
 from clara_lightning.backbone.memory import MemoryConfig, MemoryHead
 from clara_lightning.backbone.packing import Sequences
 from clara_lightning.backbone.runner import Runner
-from clara_lightning.backbone.salience import asked_share
+from clara_lightning.backbone.salience import MOST_DOCUMENTS, WordScorer, WordsRead, asked_share
 from clara_lightning.backbone.words import Spelling, Words
 from clara_lightning.data.prompts import (
     IGNORED,
@@ -51,6 +52,8 @@ from clara_lightning.data.prompts import (
     pad_token_id,
 )
 from clara_lightning.errors import ClaraError
+
+log = logging.getLogger(__name__)
 
 TOKENS_AT_ONCE = 4096  # read without gradients
 
@@ -358,7 +361,7 @@ class ClaraBackbone(nn.Module):
         """How many texts are longer than the document length, so that their tail is not read."""
         return sum(len(row) > self.memory_config.document_tokens for row in self._token_rows(texts))
 
-    def rarest_tokens(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+    def standing_tokens(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """Ids of the tokens that each text's memory stands on, in their order."""
         tokens, head = self.tokenize(texts), self.head(COMPRESSOR)
         places_NT = self._places(tokens, head, self.embed(tokens.ids_NT))
@@ -366,7 +369,7 @@ class ClaraBackbone(nn.Module):
         return [tuple(ids[standing].tolist()) for ids, standing in zip(tokens.ids_NT, standing_NT, strict=True)]
 
     def standing_words(self, texts: Sequence[str]) -> list[str]:
-        """The words that each text's memory stands on, in order, with spaces between them; of memory ``words``."""
+        """The words that each text's memory stands on, in order, with spaces between them (of memory of words)."""
         tokens, head = self.tokenize(texts), self.head(COMPRESSOR)
         words, places_NT = tokens.words, self._places(tokens, head, self.embed(tokens.ids_NT))
         assert words is not None
@@ -614,9 +617,8 @@ class ClaraBackbone(nn.Module):
         if head.config.is_of_words:
             head.count_words(self._buckets(rows), self._buckets(asked))
         if head.scorer is not None:
-            self._learn_asked(head, answers)
-        step = max(1, len(documents) // sample)
-        chosen = list(documents)[::step][:sample]
+            self._learn_asked(head, head.scorer, answers)
+        chosen = spread(documents, sample)
         states = []
         for start in range(0, len(chosen), 8):
             placed = self._place_memory(self.tokenize(chosen[start : start + 8]), head)
@@ -625,27 +627,30 @@ class ClaraBackbone(nn.Module):
             states.append(hidden_PD[placed.memory_NL.flatten()].float())
         head.calibrate(torch.cat(states))
 
-    def _learn_asked(self, head: MemoryHead, answers: Sequence[tuple[str, str]]) -> None:
+    def _learn_asked(self, head: MemoryHead, scorer: WordScorer, answers: Sequence[tuple[str, str]]) -> None:
         answers_of: dict[str, list[str]] = {}
         for document, answer in answers:
             answers_of.setdefault(document, []).append(answer)
-        if not answers_of:
+        texts, wanted = [], []
+        for text in spread(list(answers_of), MOST_DOCUMENTS):
+            buckets = self._buckets(self._token_rows(answers_of[text]))
+            if share := asked_share([bucket_X.tolist() for bucket_X in buckets]):
+                texts.append(text)
+                wanted.append(share)
+        if not wanted:
             raise ClaraError(
-                "model.init_args.memory must be one of words, anchors, calibrated, published where the training data "
-                "asks no question: learned learns from answers which words to keep"
+                "model.init_args.memory must not be learned where no training document comes with a question and a "
+                "short answer: answers tell which words to keep"
             )
-        rows = self._token_rows(list(answers_of))
-        wanted = [
-            asked_share([bucket_X.tolist() for bucket_X in self._buckets(self._token_rows(found))])
-            for found in answers_of.values()
-        ]
+        rows = self._token_rows(texts)
 
-        def read(numbers: Sequence[int]) -> tuple[Tensor, Tensor, Words]:
+        def read(numbers: Sequence[int]) -> WordsRead:
             tokens = self._tokens([rows[number] for number in numbers])
             assert tokens.words is not None
-            return self.embed(tokens.ids_NT), tokens.ordinary_NT, tokens.words
+            return head.words_read(self.embed(tokens.ids_NT), tokens.ordinary_NT, tokens.words)
 
-        head.learn_asked(read, wanted)
+        log.info("learning which words are asked for from the answers to %d documents", len(texts))
+        scorer.fit(read, wanted)
 
     def _buckets(self, rows: Iterable[list[int]]) -> Iterator[Tensor]:
         """The words of each text, not cut."""
@@ -669,6 +674,11 @@ class ClaraBackbone(nn.Module):
         # transformers 5 renamed the method along the way; the old name warns and ends with version 6.
         enable = getattr(lm, "activation_checkpointing_enable", None) or lm.gradient_checkpointing_enable
         enable({"use_reentrant": False, "context_fn": contexts})
+
+
+def spread(texts: Sequence[str], most: int) -> list[str]:
+    """So many texts at most, taken evenly from all."""
+    return list(texts[:: max(1, len(texts) // most)][:most])
 
 
 def embedding_table(model: PreTrainedModel) -> nn.Embedding:

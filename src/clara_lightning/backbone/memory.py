@@ -6,7 +6,7 @@ Shapes: N texts, T tokens, L memory tokens, D hidden size, V vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -117,7 +117,7 @@ class MemoryConfig:
 
     @property
     def of_questions(self) -> MemoryConfig:
-        """Of what a question is read into: it is known which words of documents are asked for, of questions nothing."""
+        """The memory that a question is read into: which of a document's words are asked for says nothing about it."""
         return replace(self, kind="words") if self.kind == "learned" else self
 
 
@@ -268,32 +268,17 @@ class MemoryHead(nn.Module):
         """
         if self.scorer is None:
             return None
-        rarity_NT = self._word_rarity(words)
-        found = self.scorer(WordsRead(embedded_NTD, words, rarity_NT, ordinary_NT))
-        worth_NT = logsigmoid(found.logit_NT.clamp_min(_UNASKED)) + rarity_NT.clamp_min(1e-6).log()
+        read = self.words_read(embedded_NTD, ordinary_NT, words)
+        found = self.scorer(read)
+        worth_NT = logsigmoid(found.logit_NT.clamp_min(_UNASKED)) + read.rarity_NT.clamp_min(1e-6).log()
         return worth_NT if self.config.words_per_token else worth_NT - found.tokens_NT.clamp_min(1).log()
+
+    def words_read(self, embedded_NTD: Tensor, ordinary_NT: Tensor, words: Words) -> WordsRead:
+        """Texts as the learned choice sees them; arguments as of ``asked``."""
+        return WordsRead(embedded_NTD, words, self._word_rarity(words), ordinary_NT)
 
     def _word_rarity(self, words: Words) -> Tensor:
         return _inverse_frequency(self.document_frequency_W[words.bucket_NT], self.num_documents)
-
-    @torch.no_grad()
-    def learn_asked(
-        self, read: Callable[[Sequence[int]], tuple[Tensor, Tensor, Words]], wanted: Sequence[Mapping[int, float]]
-    ) -> None:
-        """Fit the choice of words to the answers of the training data; a no-op for other kinds.
-
-        Args:
-            read: embeddings, ordinary tokens and words of the documents of these numbers.
-            wanted: of each document the share of its questions that each word, by its bucket, answers.
-        """
-        if self.scorer is None:
-            return
-
-        def with_rarity(numbers: Sequence[int]) -> WordsRead:
-            embedded_NTD, ordinary_NT, words = read(numbers)
-            return WordsRead(embedded_NTD, words, self._word_rarity(words), ordinary_NT)
-
-        self.scorer.fit(with_rarity, wanted)
 
     def places(
         self,

@@ -9,6 +9,7 @@ Shapes: N texts, T tokens, D hidden size, F features, H width of the network, X 
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from clara_lightning.backbone.words import Words
 WIDTH = 64
 PLACES = 6  # features beside the embedding
 STEPS, DOCUMENTS, RATE = 1500, 16, 2e-3
+MOST_DOCUMENTS = STEPS * DOCUMENTS  # more are not drawn
 MEASURED = 256  # documents that mean and spread of the features are taken from
 LONGEST = 12  # words of an answer; a longer one retells the document, and tells no word from another
 LOST = -64.0  # logit of padding and special tokens, which are no part of a word
@@ -107,7 +109,7 @@ class WordScorer(nn.Module):
 
         Args:
             read: the documents of these numbers.
-            wanted: of each document the share of its questions that each word (by its bucket) answers.
+            wanted: of each document the share of its answers that each word, by its bucket, is part of.
         """
         draw = random.Random(0)
         with torch.no_grad():
@@ -115,9 +117,9 @@ class WordScorer(nn.Module):
             parts = [_features(read(some[at : at + DOCUMENTS])).features_XF for at in range(0, len(some), DOCUMENTS)]
             features_XF = torch.cat(parts)
             self.mean_F.copy_(features_XF.mean(0))
-            self.std_F.copy_(
-                features_XF.std(0).clamp_min(1e-4) if len(features_XF) > 1 else torch.ones_like(self.std_F)
-            )
+            std_F = features_XF.std(0, correction=0)
+            # What is the same in all of them tells nothing, and must not count where it is once another.
+            self.std_F.copy_(std_F.masked_fill(std_F < 1e-4, math.inf))
             self.last.fill_(-2.0)  # few words are asked for
         trained = {
             name: value.clone().requires_grad_()
@@ -168,6 +170,6 @@ def _features(read: WordsRead) -> _Features:
 
 
 def asked_share(answers: Sequence[Sequence[int]]) -> dict[int, float]:
-    """Of a document's answers, each given by the buckets of its words, the share that each word is part of."""
+    """Of a document's short answers, each given by the buckets of its words, the share that each word is part of."""
     short = [set(answer) for answer in answers if len(set(answer)) <= LONGEST]
     return {bucket: sum(bucket in each for each in short) / len(short) for bucket in sorted(set().union(*short))}

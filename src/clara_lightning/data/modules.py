@@ -6,7 +6,7 @@ import logging
 import random
 from collections.abc import Sequence
 
-from clara_lightning.data.examples import ExamplesDataModule, ReadingExample, Task
+from clara_lightning.data.examples import Example, ExamplesDataModule, ReadingExample, Task
 from clara_lightning.data.readers import read_questions, read_scp
 from clara_lightning.data.records import Question, SCPExample
 from clara_lightning.data.tasks import MAKE, asked, suits
@@ -128,7 +128,25 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
         return asked(row, row.pairs[0])
 
 
-class InstructDataModule(ExamplesDataModule[Question, ReadingExample]):
+class QuestionsDataModule(ExamplesDataModule[Question, Example]):
+    """What the stages that train on questions have in common; every row has an answer."""
+
+    def documents(self) -> list[str]:
+        """Distinct passages."""
+        return list(dict.fromkeys(passage.content for row in self.train_rows for passage in row.passages))
+
+    def questions(self) -> list[str]:
+        """The questions."""
+        return [row.question for row in self.train_rows]
+
+    def answers(self) -> list[tuple[str, str]]:
+        """Each gold passage with the question's first answer."""
+        return [
+            (passage.content, row.answers[0]) for row in self.train_rows for passage in row.passages if passage.gold
+        ]
+
+
+class InstructDataModule(QuestionsDataModule[ReadingExample]):
     """Compression instruction tuning: a question and k documents (paper, section 3.2).
 
     Args:
@@ -175,23 +193,6 @@ class InstructDataModule(ExamplesDataModule[Question, ReadingExample]):
                 raise ClaraError(f"{path}: question {row.id!r}: passages: instruction tuning needs documents to read")
         return rows
 
-    def documents(self) -> list[str]:
-        """Distinct passages."""
-        return list(dict.fromkeys(passage.content for row in self.train_rows for passage in row.passages))
-
-    def questions(self) -> list[str]:
-        """The questions."""
-        return [row.question for row in self.train_rows]
-
-    def answers(self) -> list[tuple[str, str]]:
-        """Each gold passage with the question's first answer."""
-        return [
-            (passage.content, row.answers[0])
-            for row in self.train_rows
-            for passage in row.passages
-            if passage.gold and row.answers
-        ]
-
     def train_example(self, row: Question, draw: random.Random) -> ReadingExample:
         """The gold passages and a draw of the others, shuffled."""
         gold = [passage for passage in row.passages if passage.gold]
@@ -212,7 +213,7 @@ class InstructDataModule(ExamplesDataModule[Question, ReadingExample]):
         return self.train_example(row, draw)
 
 
-class QADataModule(ExamplesDataModule[Question, Question]):
+class QADataModule(QuestionsDataModule[Question]):
     """Joint training of retrieval and generation: questions as they are (paper, section 3.3).
 
     Args:
@@ -228,23 +229,6 @@ class QADataModule(ExamplesDataModule[Question, Question]):
     def read(self, path: str) -> Sequence[Question]:
         """Questions, each of which must have answers."""
         return list(read_questions(path, skip_bad_rows=self.skip_bad_rows, require_answers=True))
-
-    def documents(self) -> list[str]:
-        """Distinct passages."""
-        return list(dict.fromkeys(passage.content for row in self.train_rows for passage in row.passages))
-
-    def questions(self) -> list[str]:
-        """The questions."""
-        return [row.question for row in self.train_rows]
-
-    def answers(self) -> list[tuple[str, str]]:
-        """Each gold passage with the question's first answer."""
-        return [
-            (passage.content, row.answers[0])
-            for row in self.train_rows
-            for passage in row.passages
-            if passage.gold and row.answers
-        ]
 
     def train_example(self, row: Question, draw: random.Random) -> Question:
         """The question; its first answer is the target."""

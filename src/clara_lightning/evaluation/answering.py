@@ -189,7 +189,7 @@ def background(backbone: ClaraBackbone, corpus: Corpus, form: str, rows: Sequenc
         return (MEMORY,) * len(rows)
     texts = [document.content for document in corpus.documents(rows)]
     if form == "tokens":
-        return tuple(backbone.rarest_tokens(texts)) if texts else ()
+        return tuple(backbone.standing_tokens(texts)) if texts else ()
     return tuple(texts)
 
 
