@@ -17,6 +17,7 @@ _TOP = re.compile(r"Subcommand '\w+' does not accept option '([\w.]+)'")
 _UNKNOWN = re.compile(r"^unrecognized arguments: --([\w.]+).*")
 _VALUE = re.compile(r"(?: Given value type: <class '([\w.]+)'> Given value: |\. Got value: )(.*)", re.DOTALL)
 _MISSING = re.compile(r"((?:\w+\.)*)(\w+): no such setting$")
+_CHOICES = re.compile(r"expected Literal\[([^\]]*)\]")
 _PLAIN = {"str", "int", "float", "bool", "NoneType", None}
 
 
@@ -30,6 +31,8 @@ def setting_error(message: str, known: Mapping[str, Collection[str]] | None = No
     Example:
         >>> setting_error('Parser key "trainer.max_steps": Expected a <class \\'int\\'>. Got value: x')
         "trainer.max_steps: expected int, got 'x'"
+        >>> setting_error('Parser key "best.mode": Expected a typing.Literal[\\'max\\', \\'min\\']. Got value: up')
+        "best.mode: expected one of max, min, got 'up'"
         >>> setting_error("Group 'trainer' does not accept option 'max_stepz'", {"trainer": ["max_steps", "devices"]})
         'trainer.max_stepz: no such setting; is it max_steps?'
     """
@@ -41,6 +44,7 @@ def setting_error(message: str, known: Mapping[str, Collection[str]] | None = No
     text = _UNKNOWN.sub(r"\1: no such setting", _TOP.sub(r"\1: no such setting", text))
     text = re.sub(r"Parser key \"([\w.]+)\"(: |\.init_args\.|\.)", r"\1\2", text)
     text = re.sub(r"Expected an? (?:<class '([\w.]+)'>|typing\.)", lambda found: f"expected {found[1] or ''}", text)
+    text = _CHOICES.sub(lambda found: "expected one of " + found[1].replace("'", ""), text)
     text = _VALUE.sub(_got, text)
     missing = _MISSING.match(text)
     return text + _nearest(missing[1] or "", missing[2], known or {}) if missing else text
