@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -22,6 +23,11 @@ Group = tuple[str, int, float]
 HEAD = (
     "| recipe | seeds | steps | s a step | retained | gold memory: cover-EM | F1 | another's | none | text |",
     "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+)
+SCREENED = (64, 32, 16, 8, 4)
+SCREEN_HEAD = (
+    "| recipe | seed | steps | s a step | 64 tokens | 32 | 16 | 8 | 4 | nats: none | text |",
+    "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
 )
 
 
@@ -50,6 +56,35 @@ def tables(results: Sequence[Result]) -> str:
         rate = f"{256 / length:g}x: {length} memory tokens for 256"
         parts += [f"### {minutes:g} minutes, {rate}", "", *HEAD, *(_line(*row) for row in rows), ""]
     return "\n".join(parts)
+
+
+def screens(results: Sequence[Result]) -> str:
+    """Markdown: of the rows that wrote no answers what they retained at the end of training, the best at 16x first."""
+    parts: list[str] = []
+    screened = [result for result in results if not result["measured"]]
+    for minutes in sorted({result["minutes"] for result in screened}):
+        rows = [result for result in screened if result["minutes"] == minutes]
+        rows.sort(key=lambda row: [-_retained(row, length) for length in LENGTHS[::-1]])
+        parts += [f"### {minutes:g} minutes, screened on 128 rows", "", *SCREEN_HEAD, *map(_screen_line, rows), ""]
+    return "\n".join(parts)
+
+
+def _retained(result: Result, length: int) -> float:
+    """At the end of training; minus infinity where the row has no such length."""
+    return float(result["curve"][-1].get(_figure("information_retained", result, length), -math.inf))
+
+
+def _figure(name: str, result: Result, length: int) -> str:
+    """The name of a figure of the validation: of the row's own length it has no number."""
+    return f"val/{name}" + ("" if length == result["length"] else f"_{length}")
+
+
+def _screen_line(result: Result) -> str:
+    own = [_retained(result, length) for length in SCREENED]
+    seeds_steps = f"{result['seed']} | {result['steps']} | {result['step_seconds']:.2f}"
+    cells = ["" if math.isinf(value) else f"{value:.3f}" for value in own]
+    none_text = [f"{result['curve'][-1][f'val/ce_{name}']:.2f}" for name in ("none", "text")]
+    return f"| {' + '.join(result['overlays']) or 'published'} | {seeds_steps} | {' | '.join(cells + none_text)} |"
 
 
 def _line(name: str, runs: Sequence[Result]) -> str:
@@ -85,8 +120,8 @@ def draw_curves(results: Sequence[Result], path: Path) -> None:
     matplotlib.use("Agg")
     figure, panels = plt.subplots(1, len(LENGTHS), figsize=(11, 4.5), sharey=True)
     for axes, length in zip(panels, LENGTHS, strict=True):
-        for result in results:
-            own = "val/information_retained" + ("" if length == result["length"] else f"_{length}")
+        for result in (each for each in results if each["measured"]):
+            own = _figure("information_retained", result, length)
             points = [point for point in result["curve"] if own in point]
             minutes = [(point["step"] + 1) * result["step_seconds"] / 60 for point in points]
             name = f"{' + '.join(result['overlays']) or 'published'}, seed {result['seed']}"
@@ -106,7 +141,8 @@ def main() -> None:
     results = read_results()
     page = DOCS / "recipes.md"
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    page.write_text(f"{before}{BEGIN}\n\n{tables(results)}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    found = f"{BEGIN}\n\n{tables(results)}\n{screens(results)}\n{END}"
+    page.write_text(f"{before}{found}{rest.partition(END)[2]}", encoding="utf-8")
     draw_curves(results, DOCS / "recipes-curves.png")
 
 

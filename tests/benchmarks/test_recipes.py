@@ -13,7 +13,7 @@ from benchmarks.recipes import __main__ as recipes
 from benchmarks.recipes.__main__ import HERE, REFERENCE, Row
 from benchmarks.recipes.__main__ import main as run_from_command_line
 from benchmarks.recipes.split import ASKED, DEV, HELD_OUT, TRAIN, TRAINED, is_held_out, write_split
-from benchmarks.recipes.tables import draw_curves, tables
+from benchmarks.recipes.tables import draw_curves, screens, tables
 
 from clara_lightning.cli.main import main
 from clara_lightning.corpus.manifest import write_json
@@ -110,6 +110,20 @@ def test_the_best_recipe_stands_first_with_its_seeds_together(tmp_path: Path) ->
     assert rows[2].startswith("| published | 1 |")
     draw_curves(results, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 5000
+
+
+def test_a_screened_row_stands_apart_with_what_it_retained_at_each_length() -> None:
+    losses = {"val/ce_none": 3.0, "val/ce_text": 1.0}
+    ends = [{"val/information_retained": 0.6, "val/information_retained_16": 0.2}, {"val/information_retained": 0.7}]
+    results = [
+        result_of(0, 0.0, overlays=(name,)) | {"length": 64, "measured": {}, "curve": [{}, end | losses]}
+        for name, end in zip(("nested", "single"), ends, strict=True)
+    ]
+    lines = screens([*results, result_of(0, 0.9)]).splitlines()
+    assert lines[0] == "### 15 minutes, screened on 128 rows"
+    assert lines[4] == "| nested | 0 | 100 | 0.50 | 0.600 |  | 0.200 |  |  | 3.00 | 1.00 |"
+    assert lines[5] == "| single | 0 | 100 | 0.50 | 0.700 |  |  |  |  | 3.00 | 1.00 |"
+    assert "screened" not in tables([*results, result_of(0, 0.9)])
 
 
 def test_a_rows_pace_is_measured_once_beside_the_reference_and_in_its_seconds(
