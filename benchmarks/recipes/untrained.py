@@ -66,6 +66,31 @@ def asked_words(backbone: ClaraBackbone, tokens: Tokens, asked: Asked) -> list[f
     return head.choice(tokens.ids_NT, tokens.words, worth_NT)[0].tolist()
 
 
+def attended_tokens(backbone: ClaraBackbone, tokens: Tokens, asked: Asked) -> list[float]:
+    """Each token by the attention that all tokens behind it pay to it together, on average over heads and layers.
+
+    A heavy hitter of H2O (Zhang et al., 2023, arXiv:2306.14048).
+    """
+    model, usual = backbone.causal_lm, backbone.attention
+    model.set_attn_implementation("eager")  # others keep no attention
+    with backbone.use_adapter(None), torch.no_grad():
+        layers = model(input_ids=tokens.ids_NT, output_attentions=True, use_cache=False).attentions
+    model.set_attn_implementation(usual)
+    given_TT = torch.stack([each[0].mean(0) for each in layers]).mean(0)
+    return given_TT.tril(-1).sum(0).tolist()
+
+
+def attended_words(backbone: ClaraBackbone, tokens: Tokens, asked: Asked) -> list[float]:
+    """Each token by the attention that its word receives, over the word's tokens; each word once."""
+    assert tokens.words is not None
+    received_T = torch.tensor(attended_tokens(backbone, tokens, asked))
+    start_T = torch.arange(len(received_T)) - tokens.words.place_NT[0]
+    sum_T = torch.zeros_like(received_T).index_add(0, start_T, received_T)
+    size_T = torch.zeros_like(received_T).index_add(0, start_T, torch.ones_like(received_T))
+    word_NT = (sum_T / size_T.clamp_min(1))[start_T].unsqueeze(0)
+    return backbone.head(COMPRESSOR).choice(tokens.ids_NT, tokens.words, word_NT)[0].tolist()
+
+
 def first_tokens(backbone: ClaraBackbone, tokens: Tokens, asked: Asked) -> list[float]:
     """The beginning."""
     return [-float(place) for place in range(tokens.lengths[0])]
@@ -89,6 +114,8 @@ CHOICES: dict[str, Choice] = {
     "rarest words, whole and once": rarest_words,
     "rarest words, whole, as often as they stand": repeated_words,
     "words asked for, as learned": asked_words,
+    "most attended tokens": attended_tokens,
+    "most attended words, whole and once": attended_words,
     "first tokens": first_tokens,
     "random tokens": random_tokens,
     "rarest words, and the answer's own tokens": words_and_answer,
