@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clara_lightning.data.loading import BatchLoader
+from clara_lightning.data.loading import BatchLoader, easy_first
 from clara_lightning.errors import ClaraError
 
 Example = tuple[int, float]
@@ -240,3 +240,22 @@ def test_rows_become_examples_only_when_they_are_needed() -> None:
 def test_a_batch_size_below_one_is_refused() -> None:
     with pytest.raises(ClaraError, match=r"data\.init_args\.batch_size must be >= 1, got 0"):
         make_loader(batch_size=0)
+
+
+def test_easy_rows_come_first_and_each_once_in_the_first_epoch_alone() -> None:
+    rows, batches = 400, 100
+    loaders = [make_loader(rows, epoch=epoch, difficulty=range(rows), easy_until=0.5) for epoch in (0, 1)]
+    first, second = ([row for batch in loader for row, _ in batch] for loader in loaders)
+    assert sorted(first) == sorted(second) == list(range(rows))
+    assert max(first[:20]) < rows * (0.1 + 0.9 * 20 / 200)
+    assert [sum(part) / 100 for part in (first[:100], first[-100:])] == pytest.approx([100, 250], abs=50)
+    assert second == [row for batch in make_loader(rows, epoch=1) for row, _ in batch]
+    resumed = make_loader(rows, finished=batches // 2, difficulty=range(rows), easy_until=0.5)
+    assert [row for batch in resumed for row, _ in batch] == first[rows // 2 :]
+
+
+@given(st.lists(st.integers(0, 3), max_size=30), st.floats(0, 1), st.integers(0, 5))
+def test_whatever_the_difficulty_each_row_comes_once(difficulty: list[int], until: float, seed: int) -> None:
+    order = list(range(len(difficulty)))
+    found = easy_first(order, difficulty, until=until, draw=random.Random(seed))
+    assert sorted(found) == order

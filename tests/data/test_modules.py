@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -41,6 +42,30 @@ def drawn(module: SCPDataModule, row: SCPExample, count: int = 4000) -> list[Rea
 
 
 # --- SCP -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_short_answer_that_stands_in_the_document_is_easy() -> None:
+    module, document = SCPDataModule(), "The mill by the river burned down in 1871."
+    answers = (("1871",), ("the river", "1871."), ("By the river!",), ("fire",), ())
+    rows = [SCPExample("s", document, tuple(QAPair("?", each) for each in some), "other") for some in answers]
+    assert [module.difficulty(row) for row in rows] == [1, 1.5, 3, 101, math.inf]
+
+
+def test_easy_questions_are_trained_on_first(tmp_path: Path) -> None:
+    rows = [scp_row(number) for number in range(40)]
+    for row in rows[:4]:
+        row["document"] += " a0"
+    module = SCPDataModule(write(tmp_path / "scp.jsonl", rows), batch_size=4, easy_until=1.0)
+    module.setup("fit")
+    taken = [example.documents[0] for batch in module.train_dataloader() for example in batch]
+    assert len(set(taken)) == 40
+    assert max(place for place, document in enumerate(taken) if document.endswith(" a0")) < 10
+
+
+@pytest.mark.parametrize("part", [-0.1, 1.5])
+def test_the_part_with_easy_questions_is_a_part(part: float) -> None:
+    with pytest.raises(ClaraError, match=rf"data\.init_args\.easy_until must be in \[0, 1\], got {part}"):
+        SCPDataModule(easy_until=part)
 
 
 def test_targets_are_drawn_by_their_shares() -> None:

@@ -69,6 +69,7 @@ class ExamplesDataModule(LightningDataModule, ABC, Generic[Row, Example]):
         max_val_rows: validate on the first so many rows.
 
     Attributes:
+        easy_until: part of the first epoch after which easy and difficult rows are drawn alike; 0: they always are.
         prepare: set by a module whose steps need more of a batch than its examples; see
             :class:`~clara_lightning.data.loading.BatchLoader`. It must pickle, for the workers.
     """
@@ -92,6 +93,7 @@ class ExamplesDataModule(LightningDataModule, ABC, Generic[Row, Example]):
         self.num_workers = num_workers
         self.skip_bad_rows = skip_bad_rows
         self.max_val_rows = max_val_rows
+        self.easy_until = 0.0
         self.train_rows: list[Row] = []
         self.val_rows: list[Row] = []
         self.prepare: Callable[[Sequence[Example]], Any] | None = None
@@ -119,6 +121,10 @@ class ExamplesDataModule(LightningDataModule, ABC, Generic[Row, Example]):
     @abstractmethod
     def answers(self) -> list[tuple[str, str]]:
         """The documents that questions are answered from, each with an answer, likewise."""
+
+    def difficulty(self, row: Row) -> float:
+        """How difficult a training row is, where ``easy_until`` is given."""
+        return 0.0
 
     def setup(self, stage: str) -> None:
         """Read the files that ``stage`` needs."""
@@ -165,6 +171,8 @@ class ExamplesDataModule(LightningDataModule, ABC, Generic[Row, Example]):
             accumulate=trainer.accumulate_grad_batches if trainer else 1,
             progress=self._progress,
             prepare=self.prepare,
+            difficulty=[self.difficulty(row) for row in rows] if shuffle and self.easy_until else (),
+            easy_until=self.easy_until,
         )
 
     def _progress(self) -> tuple[int, int]:

@@ -66,6 +66,8 @@ class BatchLoader(Generic[Row, Example]):
         prepare: what else a step needs of its batch, read while the step before it runs: by the workers, or without
             them by a thread, one batch ahead. (Examples alone need no thread: they are made in microseconds, and
             Python's lock would let them wait for the step.)
+        difficulty: of each row; the first epoch takes the easy ones first, see :func:`easy_first`. Without it, none is.
+        easy_until: part of that epoch after which all rows are drawn alike.
 
     Attributes:
         seconds_waited: how long the newest batch was waited for.
@@ -85,6 +87,8 @@ class BatchLoader(Generic[Row, Example]):
         accumulate: int = 1,
         progress: Callable[[], tuple[int, int]] | None = None,
         prepare: Callable[[Sequence[Example]], Any] | None = None,
+        difficulty: Sequence[float] = (),
+        easy_until: float = 0.0,
     ) -> None:
         if batch_size < 1:
             raise ClaraError(f"data.init_args.batch_size must be >= 1, got {batch_size}")
@@ -105,6 +109,8 @@ class BatchLoader(Generic[Row, Example]):
         self.num_workers = num_workers
         self.accumulate = accumulate
         self.prepare = prepare
+        self.difficulty = difficulty
+        self.easy_until = easy_until
         self.seconds_waited = 0.0
         self._progress = progress or _beginning
 
@@ -137,8 +143,11 @@ class BatchLoader(Generic[Row, Example]):
     def order(self, epoch: int) -> list[int]:
         """Places of the rows, in the order in which an epoch takes them."""
         order = list(range(len(self.rows)))
+        draw = random.Random(f"{self.seed}-{epoch}")
         if self.shuffle:
-            random.Random(f"{self.seed}-{epoch}").shuffle(order)
+            draw.shuffle(order)
+        if self.difficulty and epoch == 0:
+            order = easy_first(order, self.difficulty, until=self.easy_until, draw=draw)
         return order
 
     def state_dict(self) -> dict[str, Any]:
@@ -166,6 +175,35 @@ class BatchLoader(Generic[Row, Example]):
 
     def _example(self, index: int, epoch: int) -> Example:
         return self.make_example(self.rows[index], random.Random(f"{self.seed}-{epoch}-{index}"))
+
+
+def easy_first(order: Sequence[int], difficulty: Sequence[float], *, until: float, draw: random.Random) -> list[int]:
+    """Rows drawn from the easiest alone at first, and each still once.
+
+    The part that is drawn from grows in a straight line, from a tenth to all rows (competence-based curriculum,
+    Platanios et al., 2019, arXiv:1903.09848).
+
+    Args:
+        order: places of rows; it decides between rows that are as difficult as each other.
+        difficulty: by place.
+        until: part of the rows after which all are drawn from.
+        draw: source of chance.
+
+    Example:
+        >>> early = easy_first(range(1000), range(1000), until=0.5, draw=random.Random(0))[:100]
+        >>> sorted(early) == early, max(early) < 280
+        (False, True)
+    """
+    easiest = sorted(order, key=lambda row: difficulty[row])
+    rows, pool, taken = len(easiest), list[int](), list[int]()
+    for number in range(rows):
+        share = min(1.0, 0.1 + 0.9 * number / (until * rows)) if until else 1.0
+        known = len(taken) + len(pool)
+        pool += easiest[known : max(known, number + 1, round(share * rows))]
+        at = draw.randrange(len(pool))
+        pool[at], pool[-1] = pool[-1], pool[at]
+        taken.append(pool.pop())
+    return taken
 
 
 class _Batches(Dataset[Batch[Any]]):

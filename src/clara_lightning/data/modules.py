@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from clara_lightning.data.examples import Example, ExamplesDataModule, ReadingEx
 from clara_lightning.data.readers import read_questions, read_scp
 from clara_lightning.data.records import Question, SCPExample
 from clara_lightning.data.tasks import MAKE, asked, suits
+from clara_lightning.data.tools.words import count_words, folded, stands_in
 from clara_lightning.errors import ClaraError
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,11 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
         paraphrase_share: weight of the paraphrase, where the document has one.
         reconstruction_share: weight of writing out half of the document, from a place that is drawn.
         continuation_share: weight of writing the second part of the document from the memory of its first.
-        recital_share: weight of naming the words that the document's memory stands on (memory ``words`` alone).
+        recital_share: weight of naming the words that the document's memory stands on (memory ``words`` or
+            ``learned``).
+        easy_until: in the first epoch the documents with easy questions come first: those drawn from grow from the
+            easiest tenth to all within this part of it. Easy is a short answer that stands in the document word for
+            word.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
         reconstruction_share: float = 0.0,
         continuation_share: float = 0.0,
         recital_share: float = 0.0,
+        easy_until: float = 0.0,
     ) -> None:
         super().__init__(
             train,
@@ -80,6 +87,9 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
                 raise ClaraError(f"data.init_args.{setting}_share must be >= 0, got {share}")
         if pair_share + all_pairs_share <= 0:
             raise ClaraError("data.init_args.pair_share and all_pairs_share must not both be 0")
+        if not 0 <= easy_until <= 1:
+            raise ClaraError(f"data.init_args.easy_until must be in [0, 1], got {easy_until}")
+        self.easy_until = easy_until
 
     def read(self, path: str) -> Sequence[SCPExample]:
         """SCP rows; those without a pair can be trained on, but not asked."""
@@ -116,6 +126,12 @@ class SCPDataModule(ExamplesDataModule[SCPExample, ReadingExample]):
     def answers(self) -> list[tuple[str, str]]:
         """Of all pairs."""
         return [(row.document, pair.answer) for row in self.train_rows for pair in row.pairs]
+
+    def difficulty(self, row: SCPExample) -> float:
+        """Words of an answer, on average over the pairs; 100 more where the document does not hold them together."""
+        document, answers = folded(row.document), [folded(pair.answer) for pair in row.pairs]
+        each = [count_words(answer) + 100.0 * (not stands_in(answer, document)) for answer in answers]
+        return sum(each) / len(each) if each else math.inf
 
     def train_example(self, row: SCPExample, draw: random.Random) -> ReadingExample:
         """One target of the document, drawn by the shares."""
