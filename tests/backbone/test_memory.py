@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -255,8 +256,13 @@ def test_an_mlp_begins_as_nothing_and_then_adds_what_its_two_layers_give() -> No
     standard = (hidden - hidden.reshape(-1, DIM).mean(0)) / hidden.reshape(-1, DIM).std(0)
     inner = standard @ state["mlp.0.weight"].T
     inner = inner * 0.5 * (1 + torch.erf(inner / math.sqrt(2)))
-    wanted = (standard + inner @ state["mlp.2.weight"].T + state["mlp.2.bias"]) * std
-    torch.testing.assert_close(head.memory(hidden, None), wanted)
+    added = (inner @ state["mlp.2.weight"].T + state["mlp.2.bias"]) * std
+    torch.testing.assert_close(head.memory(hidden, None), standard * std + added)
+
+    anchored = MemoryHead(replace(config, kind="words"), embedding_mean_D=mean, embedding_std_D=std, vocab_size=VOCAB)
+    anchored.load_state_dict(state | {"scale": torch.tensor([0.25])}, strict=False)
+    anchor = torch.randn(2, 3, DIM)
+    torch.testing.assert_close(anchored.memory(hidden, anchor), anchor + 0.25 * standard * std + added)
 
 
 @pytest.mark.parametrize(("kind", "mlp"), [("published", 4), ("words", -1)])

@@ -85,7 +85,7 @@ class ClaraModule(LightningModule, ABC):
             join them.
         nested: numbers of memory tokens that are trained at once.
         memory_layer: memory is made of the hidden states behind so many layers; ``None``: behind all.
-        memory_mlp: hidden width of a residual MLP that they pass; ``None``: they pass none.
+        memory_mlp: hidden width of an MLP on them that adds to the memory; ``None``: none.
         words_per_token: so many whole words stand together on a memory token at most; ``None``: none do.
     """
 
