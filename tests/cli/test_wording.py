@@ -17,7 +17,7 @@ MODEL = ("--model", "clara_lightning.SalientCompressor")
         (("--trainer.max_steps", "x"), "trainer.max_steps: expected int, got 'x'"),
         (
             (*MODEL, "--model.backbone.dtype", "f8"),
-            "model.init_args.backbone.dtype: expected Literal['auto', 'float32', 'bfloat16', 'float16'], got 'f8'",
+            "model.init_args.backbone.dtype: expected one of auto, float32, bfloat16, float16, got 'f8'",
         ),
         (("--trainer.speed", "3"), "trainer.speed: no such setting"),
         (("--config", "/none.yaml"), "config: File does not exist: '/none.yaml'"),
