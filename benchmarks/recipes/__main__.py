@@ -3,8 +3,8 @@
 A row is the published recipe (``configs/published.yaml``) with overlays of ``rows/`` on it, in that order; no overlay
 is the published recipe itself. How many steps fit into the minutes stands in ``paces.json``, or is measured first and
 put there; a run of so many steps follows, the same wherever and however often it is interrupted, and ``clara evaluate``
-measures it. The same command goes on where it was stopped. With ``--screen`` no answers are written: the losses at
-the end of training tell, which takes half of the time, and is enough to see which rows are worth more.
+measures it. The same command goes on where it was stopped. With ``--screen`` it is validated once, at its end,
+and no answers are written: enough to see which rows are worth more.
 """
 
 from __future__ import annotations
@@ -50,12 +50,14 @@ class Row:
         length: memory tokens of 256 document tokens.
         minutes: of training.
         seed: of everything that is drawn.
+        screen: validate at the end alone, and write no answers.
     """
 
     overlays: tuple[str, ...]
     length: int
     minutes: float
     seed: int
+    screen: bool = False
 
     def __post_init__(self) -> None:
         for name in self.overlays:
@@ -66,7 +68,7 @@ class Row:
     @property
     def name(self) -> str:
         """Of its folder and its result."""
-        return f"{self.pace_name}-{self.minutes:g}min-seed{self.seed}"
+        return f"{self.pace_name}-{self.minutes:g}min-seed{self.seed}{'-screen' * self.screen}"
 
     @property
     def pace_name(self) -> str:
@@ -105,22 +107,16 @@ REFERENCE = Row(("words", "quick", "nested", "layer6"), length=64, minutes=15, s
 """What a step of another row is timed beside."""
 
 
-def run_row(row: Row, out: Path, *, screen: bool = False) -> dict[str, Any]:
-    """Train and measure a row, or go on with it; returns what is kept of it.
-
-    Args:
-        row: of the study.
-        out: folder of all rows' runs.
-        screen: validate at the end alone, and write no answers.
-    """
+def run_row(row: Row, out: Path) -> dict[str, Any]:
+    """Train and measure a row, or go on with it; returns what is kept of it."""
     data, run = out / "data", out / row.name
     write_split(data)
     pace = _pace(row, out, data)
     steps = max(1, round(60 * row.minutes / pace))
-    every = max(1, steps // (1 if screen else VALIDATIONS)) * row.accumulate
+    every = max(1, steps // (1 if row.screen else VALIDATIONS)) * row.accumulate
     checkpoints = ("--checkpoint.every_n_train_steps", str(max(1, steps // (4 * VALIDATIONS))))
     _clara(*row.fit(run, data, steps=steps, validate_every=every), *checkpoints, "--ckpt_path", "last")
-    lengths = [] if screen else _lengths(run, row.length)
+    lengths = [] if row.screen else _lengths(run, row.length)
     rows = read_rows(run / "metrics.csv")
     curve = [
         {name: float(value) for name, value in each.items() if value and name in ("step", *_watched(each))}
@@ -196,14 +192,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/recipes"), help="run folders (default: runs/recipes)")
     args = parser.parse_args(arguments)
     try:
-        row = Row(tuple(args.overlays), args.length, args.minutes, args.seed)
-        result = run_row(row, args.out, screen=args.screen)
+        row = Row(tuple(args.overlays), args.length, args.minutes, args.seed, args.screen)
+        result = run_row(row, args.out)
     except ClaraError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     except subprocess.CalledProcessError as error:
         raise SystemExit(error.returncode) from error
     RESULTS.mkdir(exist_ok=True)
-    write_json(RESULTS / f"{row.name}{'-screen' * args.screen}.json", result)
+    write_json(RESULTS / f"{row.name}.json", result)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ ROWS = sorted(path.stem for path in (HERE / "rows").glob("*.yaml"))
 def test_a_row_is_named_after_what_it_is() -> None:
     assert Row(("words", "quick"), 16, 15, 2).name == "words+quick-l16-15min-seed2"
     assert Row((), 64, 60, 0).name == "published-l64-60min-seed0"
+    assert Row((), 64, 5, 0, screen=True).name == "published-l64-5min-seed0-screen"
 
 
 def test_an_unknown_row_is_refused_with_those_that_there_are() -> None:

@@ -178,7 +178,7 @@ class MemoryHead(nn.Module):
             self.bias_D = nn.Parameter(torch.zeros(dim))
             self.register_buffer("hidden_mean_D", torch.zeros(dim))
             self.register_buffer("hidden_std_D", torch.ones(dim))
-        self.mlp = residual_mlp(dim, config.mlp) if config.mlp else None
+        self.mlp = zero_init_mlp(dim, config.mlp) if config.mlp else None
         if config.is_anchored:
             # What an untrained correction adds is noise: retained of an untrained SmolLM2-135M .61 without, .52 at 0.2.
             start = 0.2 if config.kind == "anchors" else 0.05
@@ -341,7 +341,7 @@ class MemoryHead(nn.Module):
         return memory_NLD if self.mlp is None else memory_NLD + self.gain_D * self.mlp(standard_NLD)
 
 
-def residual_mlp(dim: int, width: int) -> nn.Sequential:
+def zero_init_mlp(dim: int, width: int) -> nn.Sequential:
     """Two layers ``(D, width)`` and ``(width, D)``; the second begins with zeros, so that at first nothing is added."""
     first, last = nn.Linear(dim, width), nn.Linear(width, dim)
     nn.init.normal_(first.weight, std=dim**-0.5, generator=torch.Generator().manual_seed(1))
