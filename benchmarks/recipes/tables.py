@@ -141,7 +141,7 @@ def main() -> None:
     results = read_results()
     page = DOCS / "recipes.md"
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    found = f"{BEGIN}\n\n{tables(results)}\n{screens(results)}\n{END}"
+    found = "\n".join([BEGIN, "", tables(results), *filter(None, [screens(results)]), END])
     page.write_text(f"{before}{found}{rest.partition(END)[2]}", encoding="utf-8")
     draw_curves(results, DOCS / "recipes-curves.png")
 
