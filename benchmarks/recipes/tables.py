@@ -12,6 +12,7 @@ from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
+from matplotlib.lines import Line2D
 
 from benchmarks.recipes.__main__ import MEASURED_LENGTHS, RESULTS
 
@@ -36,13 +37,16 @@ def read_results(folder: Path = RESULTS) -> list[Result]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
 
 
+def _recipe(result: Result) -> str:
+    return " + ".join(result["overlays"]) or "published"
+
+
 def grouped(results: Iterable[Result]) -> dict[Group, list[Result]]:
     """Runs that differ in their seed alone, by recipe, measured length and minutes; each with that length's figures."""
     groups: dict[Group, list[Result]] = defaultdict(list)
     for result in results:
-        name = " + ".join(result["overlays"]) or "published"
         for length, measured in result["measured"].items():
-            groups[name, int(length), result["minutes"]].append(result | {"measured": measured})
+            groups[_recipe(result), int(length), result["minutes"]].append(result | {"measured": measured})
     return dict(groups)
 
 
@@ -84,7 +88,7 @@ def _screen_line(result: Result) -> str:
     seeds_steps = f"{result['seed']} | {result['steps']} | {result['step_seconds']:.2f}"
     cells = ["" if math.isinf(value) else f"{value:.3f}" for value in own]
     none_text = [f"{result['curve'][-1][f'val/ce_{name}']:.2f}" for name in ("none", "text")]
-    return f"| {' + '.join(result['overlays']) or 'published'} | {seeds_steps} | {' | '.join(cells + none_text)} |"
+    return f"| {_recipe(result)} | {seeds_steps} | {' | '.join(cells + none_text)} |"
 
 
 def _line(name: str, runs: Sequence[Result]) -> str:
@@ -116,24 +120,32 @@ def _mean(runs: Sequence[Result], condition: str, figure: str) -> float:
 
 
 def draw_curves(results: Sequence[Result], path: Path) -> None:
-    """Information retained over the minutes of training, at each of the study's lengths."""
+    """Information retained over the minutes of training, at each of the study's lengths; a colour is a recipe's."""
     matplotlib.use("Agg")
-    figure, panels = plt.subplots(1, len(LENGTHS), figsize=(11, 4.5), sharey=True)
+    figure, panels = plt.subplots(1, len(LENGTHS), figsize=(11, 5), sharey=True)
+    drawn = [each for each in results if each["measured"]]
+    recipes = sorted({_recipe(each) for each in drawn})
     for axes, length in zip(panels, LENGTHS, strict=True):
-        for result in (each for each in results if each["measured"]):
+        for result in drawn:
             own = _figure("information_retained", result, length)
             points = [point for point in result["curve"] if own in point]
             minutes = [(point["step"] + 1) * result["step_seconds"] / 60 for point in points]
-            name = f"{' + '.join(result['overlays']) or 'published'}, seed {result['seed']}"
-            if points:
-                axes.plot(minutes, [point[own] for point in points], marker=".", label=name)
+            colour = f"C{recipes.index(_recipe(result))}"
+            axes.plot(minutes, [point[own] for point in points], marker=".", color=colour)
         axes.set(title=f"{256 / length:g}x", xlabel="minutes of training", xlim=(0, None), ylim=(0, 1))
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("information retained, 128 held-out questions")
-    panels[-1].legend(fontsize=7)
-    figure.tight_layout()
+    lines = [Line2D([], [], color=f"C{number}", marker=".") for number in range(len(recipes))]
+    below = {_recipe(each) for each in drawn if _ends_below_nothing(each)}
+    names = [recipe + " (below 0: worse than no memory)" * (recipe in below) for recipe in recipes]
+    figure.legend(lines, names, loc="lower center", fontsize=8, ncols=2)
+    figure.tight_layout(rect=(0, 0.04 + 0.02 * len(recipes), 1, 1))
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _ends_below_nothing(result: Result) -> bool:
+    return max(_retained(result, length) for length in LENGTHS) < 0
 
 
 def main() -> None:
