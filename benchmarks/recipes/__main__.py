@@ -35,6 +35,7 @@ CONFIGS = HERE.parent.parent / "configs"
 RESULTS = HERE / "results"
 PACES = HERE / "paces.json"
 PACE_ROUNDS, PACE_STEPS, PACE_SKIPPED = 2, 12, 3
+FREE = {("model", "optimizer"), ("data", "easy_until")}  # settings that change no step's cost
 VALIDATIONS = 4
 MEASURED_LENGTHS = (16, 64)  # 16x and 4x
 MEASURED = ("em", "f1", "cover_em", "cross_entropy", "information_retained")
@@ -68,12 +69,15 @@ class Row:
     @property
     def name(self) -> str:
         """Of its folder and its result."""
-        return f"{self.pace_name}-{self.minutes:g}min-seed{self.seed}{'-screen' * self.screen}"
+        return f"{self._named(self.overlays)}-{self.minutes:g}min-seed{self.seed}{'-screen' * self.screen}"
 
     @property
     def pace_name(self) -> str:
-        """Of all rows that differ in minutes and seed alone."""
-        return f"{'+'.join(self.overlays) or 'published'}-l{self.length}"
+        """Of all rows whose steps cost the same: they differ in minutes, seed, or an overlay that costs nothing."""
+        return self._named([name for name in self.overlays if not _costs_nothing(name)])
+
+    def _named(self, overlays: Sequence[str]) -> str:
+        return f"{'+'.join(overlays) or 'published'}-l{self.length}"
 
     @property
     def configs(self) -> list[Path]:
@@ -101,6 +105,12 @@ class Row:
         }
         options = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
         return ["fit", *(word for path in self.configs for word in ("--config", str(path))), *options]
+
+
+def _costs_nothing(overlay: str) -> bool:
+    """Whether a row's overlay changes the learning rate or the order of documents alone."""
+    settings = yaml.safe_load((HERE / "rows" / f"{overlay}.yaml").read_text(encoding="utf-8"))
+    return {(part, name) for part, values in settings.items() for name in values.get("init_args", values)} <= FREE
 
 
 REFERENCE = Row(("words", "quick", "nested", "layer6"), length=64, minutes=15, seed=0)

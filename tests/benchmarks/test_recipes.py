@@ -156,6 +156,14 @@ def test_a_rows_pace_is_measured_once_beside_the_reference_and_in_its_seconds(
     assert json.loads(paces.read_text(encoding="utf-8")) == {REFERENCE.pace_name: 0.5, "published-l16": 4.0}
 
 
+def test_an_overlay_that_changes_no_steps_cost_takes_no_pace_of_its_own() -> None:
+    row = Row(("learned", "quick", "lr1e-3", "easy"), 64, 5, 0)
+    assert row.pace_name == "learned+quick-l64"
+    assert row.name == "learned+quick+lr1e-3+easy-l64-5min-seed0"
+    # It sets the learning rate too, and much besides.
+    assert Row(("quick",), 64, 5, 0).pace_name == "quick-l64"
+
+
 def test_a_mistake_in_the_command_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as ended:
         run_from_command_line(["word", "--out", str(tmp_path)])
