@@ -7,7 +7,6 @@ is compared with that of the whole text and of nothing. No adapter and no memory
 from __future__ import annotations
 
 import argparse
-import json
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -91,6 +90,34 @@ def attended_words(backbone: ClaraBackbone, tokens: Tokens, asked: Asked) -> lis
     return backbone.head(COMPRESSOR).choice(tokens.ids_NT, tokens.words, word_NT)[0].tolist()
 
 
+def asked_windows(width: int) -> Choice:
+    """Runs of so many tokens, which can be read as they stand: those whose words are worth most together."""
+
+    def choice(backbone: ClaraBackbone, tokens: Tokens, asked: Asked) -> list[float]:
+        worth_T = torch.tensor(asked_words(backbone, tokens, asked)).exp()
+        return best_windows(worth_T.tolist(), width)
+
+    return choice
+
+
+def best_windows(worth: Sequence[float], width: int) -> list[float]:
+    """Of each token minus the rank of its window: the best one first, then the best that does not overlap, and so on.
+
+    Example:
+        >>> best_windows([0.0, 1.0, 0.0, 0.0, 3.0, 0.0], 2)
+        [-1.0, -1.0, -2.0, 0.0, 0.0, -2.0]
+    """
+    sums = [sum(worth[start : start + width]) for start in range(max(1, len(worth) - width + 1))]
+    ranks: dict[int, int] = {}
+    taken = 0
+    for start in sorted(range(len(sums)), key=lambda start: (-sums[start], start)):
+        window = range(start, min(start + width, len(worth)))
+        if not any(place in ranks for place in window):
+            ranks |= dict.fromkeys(window, taken)
+            taken += 1
+    return [float(-ranks.get(place, taken)) for place in range(len(worth))]
+
+
 def first_tokens(backbone: ClaraBackbone, tokens: Tokens, asked: Asked) -> list[float]:
     """The beginning."""
     return [-float(place) for place in range(tokens.lengths[0])]
@@ -116,6 +143,9 @@ CHOICES: dict[str, Choice] = {
     "words asked for, as learned": asked_words,
     "most attended tokens": attended_tokens,
     "most attended words, whole and once": attended_words,
+    "runs of 4, by the words asked for": asked_windows(4),
+    "runs of 8, by the words asked for": asked_windows(8),
+    "runs of 16, by the words asked for": asked_windows(16),
     "first tokens": first_tokens,
     "random tokens": random_tokens,
     "rarest words, and the answer's own tokens": words_and_answer,
@@ -124,14 +154,18 @@ CHOICES: dict[str, Choice] = {
 
 @torch.no_grad()
 def loss(
-    backbone: ClaraBackbone, questions: Sequence[Asked], background: Callable[[Asked], Sequence[Background]]
+    backbone: ClaraBackbone,
+    questions: Sequence[Asked],
+    background: Callable[[Asked], Sequence[Background]],
+    *,
+    adapter: str | None = None,
 ) -> float:
-    """Nats an answer token of the bare backbone."""
+    """Nats an answer token, of the bare backbone where no adapter is named."""
     total, tokens = 0.0, 0
     for start in range(0, len(questions), BATCH):
         part = questions[start : start + BATCH]
         prompts = [backbone.prompts.ask(one.question, background(one), answer=one.answer) for one in part]
-        found = backbone.answer_loss(prompts, adapter=None)
+        found = backbone.answer_loss(prompts, adapter=adapter)
         total, tokens = total + float(found.sum_B.sum()), tokens + int(found.tokens_B.sum())
     return total / tokens
 
@@ -164,24 +198,38 @@ def held(backbone: ClaraBackbone, asked: Asked, places: Sequence[int]) -> tuple[
     return sum(rarity_T[its[0]] for its in found.values()), sum(rarity_T[its[0]] for its in whole)
 
 
+def read_data(out: Path) -> tuple[list[Asked], list[Asked]]:
+    """The study's questions with one gold document: to train on, and held out."""
+    write_split(out / "data")
+    train, held_out = (
+        [
+            Asked(row.question, row.answers[0], row.passages[0].content)
+            for row in read_questions(str(out / "data" / name))
+        ]
+        for name in (TRAIN, ASKED)
+    )
+    return train, held_out
+
+
+def load_backbone(train: Sequence[Asked], *, rank: int = 1) -> ClaraBackbone:
+    """The untrained backbone, which knows what is rare and what is asked for."""
+    backbone = ClaraBackbone(
+        *load_pretrained(BackboneConfig(name=SMOLLM2)),
+        memory=MemoryConfig(tokens=max(LENGTHS), document_tokens=DOCUMENT_TOKENS, kind="learned"),
+        lora=LoraSettings(rank=rank, alpha=2 * rank, dropout=0.0),
+        prompt=PromptTemplate(),
+    ).eval()
+    answers = [(one.text, one.answer) for one in train]
+    backbone.calibrate(list(dict.fromkeys(one.text for one in train)), answers=answers)
+    return backbone
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recipes.untrained", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/recipes"), help="where the split lies or is written")
-    data = parser.parse_args().out / "data"
-    write_split(data)
-    rows = [json.loads(line) for line in (data / TRAIN).open(encoding="utf-8")]
-    answers = [(row["passages"][0]["text"], row["answers"][0]) for row in rows]
-    backbone = ClaraBackbone(
-        *load_pretrained(BackboneConfig(name=SMOLLM2)),
-        memory=MemoryConfig(tokens=max(LENGTHS), document_tokens=DOCUMENT_TOKENS, kind="learned"),
-        lora=LoraSettings(rank=1),
-        prompt=PromptTemplate(),
-    ).eval()
-    backbone.calibrate(list(dict.fromkeys(document for document, _ in answers)), answers=answers)
-    questions = [
-        Asked(row.question, row.answers[0], row.passages[0].content) for row in read_questions(str(data / ASKED))
-    ]
+    train, questions = read_data(parser.parse_args().out)
+    backbone = load_backbone(train)
     none, text = loss(backbone, questions, lambda one: ()), loss(backbone, questions, lambda one: (one.text,))
     print(f"{machine()}\n\n{len(questions)} questions; nats an answer token: nothing {none:.2f}, the text {text:.2f}\n")
     print(f"| tokens chosen | {' | '.join(f'{length}: nats | retained | held' for length in LENGTHS)} |")

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import yaml
 from benchmarks.recipes import __main__ as recipes
+from benchmarks.recipes import reader
 from benchmarks.recipes.__main__ import HERE, REFERENCE, Row
 from benchmarks.recipes.__main__ import main as run_from_command_line
 from benchmarks.recipes.split import ASKED, DEV, HELD_OUT, TRAIN, TRAINED, is_held_out, write_split
 from benchmarks.recipes.tables import draw_curves, screens, tables
+from benchmarks.recipes.untrained import best_windows
 
 from clara_lightning.cli.main import main
 from clara_lightning.corpus.manifest import write_json
@@ -162,6 +164,18 @@ def test_an_overlay_that_changes_no_steps_cost_takes_no_pace_of_its_own() -> Non
     assert row.name == "learned+quick+lr1e-3+easy-l64-5min-seed0"
     # It sets the learning rate too, and much besides.
     assert Row(("quick",), 64, 5, 0).pace_name == "quick-l64"
+
+
+def test_the_best_windows_do_not_overlap_and_a_short_text_is_one_window() -> None:
+    assert best_windows([0.0, 1.0, 0.0, 0.0, 3.0, 0.0], 2) == [-1.0, -1.0, -2.0, 0.0, 0.0, -2.0]
+    assert best_windows([1.0, 2.0], 4) == [0.0, 0.0]
+    assert best_windows([], 4) == []
+
+
+def test_an_unknown_choice_of_tokens_is_refused_with_those_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        reader.main(["the best"])
+    assert "'the best' is no choice of tokens: take one of rarest tokens, " in capsys.readouterr().err
 
 
 def test_a_mistake_in_the_command_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
