@@ -35,7 +35,9 @@ def train(
     backbone.train().train_only([GENERATOR])
     weights = backbone.own_parameters(GENERATOR)
     optimizer = torch.optim.AdamW(weights, lr=RATE, betas=(0.9, 0.95), weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, RATE, total_steps=steps, pct_start=0.05, cycle_momentum=False
+    )
     for step in range(steps):
         part = draw.sample(questions, DOCUMENTS)
         backgrounds: list[Sequence[Background]] = [(tokens_of(backbone, one, choice, length),) for one in part]
@@ -76,6 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if args.choice not in CHOICES:
             raise ClaraError(f"{args.choice!r} is no choice of tokens: take one of {', '.join(CHOICES)}")
+        for name in ("length", "steps", "limit"):
+            if getattr(args, name) < 1:
+                raise ClaraError(f"--{name} must be >= 1, got {getattr(args, name)}")
         questions, held_out = read_data(args.out)
         torch.manual_seed(args.seed)
         backbone = load_backbone(questions, rank=RANK)
