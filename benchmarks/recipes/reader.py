@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.machine import machine
-from benchmarks.recipes.untrained import CHOICES, Asked, chosen, held, ids_at, load_backbone, loss, read_data
+from benchmarks.recipes.untrained import CHOICES, Asked, chosen, ids_at, load_backbone, loss, measure, read_data
 from clara_lightning.backbone.adapters import GENERATOR
 from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.data.prompts import Background
@@ -88,17 +88,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.exit(2, f"{parser.prog}: {error}\n")
     train(backbone, questions, args.choice, length=args.length, steps=args.steps, seed=args.seed)
     held_out = held_out[: args.limit]
-    places = {one: chosen(backbone, one, CHOICES[args.choice], args.length) for one in held_out}
-    none, text, memory = (
+    none, text = (
         loss(backbone, held_out, background, adapter=GENERATOR)
-        for background in (
-            lambda one: (),
-            lambda one: (one.text,),
-            lambda one: (ids_at(backbone, one, places[one]),),
-        )
+        for background in (lambda one: (), lambda one: (one.text,))
     )
-    shares = [held(backbone, one, its) for one, its in places.items()]
-    share = sum(whole for _, whole in shares) / sum(wanted for wanted, _ in shares)
+    memory, share = measure(backbone, held_out, CHOICES[args.choice], args.length, adapter=GENERATOR)
     retained = information_retained(ce_none=none, ce_memory=memory, ce_text=text)
     print(f"{machine()}\n\n| tokens chosen | tokens | steps | seed | nats: none | memory | text | retained | held |")
     print(f"|---|{'---:|' * 8}")

@@ -198,6 +198,16 @@ def held(backbone: ClaraBackbone, asked: Asked, places: Sequence[int]) -> tuple[
     return sum(rarity_T[its[0]] for its in found.values()), sum(rarity_T[its[0]] for its in whole)
 
 
+def measure(
+    backbone: ClaraBackbone, questions: Sequence[Asked], choice: Choice, length: int, *, adapter: str | None = None
+) -> tuple[float, float]:
+    """From so many chosen tokens: nats an answer token, and the share of the answers' words that they hold."""
+    places = {one: chosen(backbone, one, choice, length) for one in questions}
+    memory = loss(backbone, questions, lambda one: (ids_at(backbone, one, places[one]),), adapter=adapter)
+    shares = [held(backbone, one, its) for one, its in places.items()]
+    return memory, sum(whole for _, whole in shares) / sum(wanted for wanted, _ in shares)
+
+
 def read_data(out: Path) -> tuple[list[Asked], list[Asked]]:
     """The study's questions with one gold document: to train on, and held out."""
     write_split(out / "data")
@@ -237,10 +247,7 @@ def main() -> None:
     for name, choice in CHOICES.items():
         cells = [name]
         for length in LENGTHS:
-            places = {one: chosen(backbone, one, choice, length) for one in questions}
-            memory = loss(backbone, questions, lambda one: (ids_at(backbone, one, places[one]),))  # noqa: B023
-            shares = [held(backbone, one, its) for one, its in places.items()]
-            share = sum(whole for _, whole in shares) / sum(wanted for wanted, _ in shares)
+            memory, share = measure(backbone, questions, choice, length)
             retained = information_retained(ce_none=none, ce_memory=memory, ce_text=text)
             cells += [f"{memory:.2f}", f"{retained:.2f}", f"{share:.2f}"]
         print(f"| {' | '.join(cells)} |", flush=True)
