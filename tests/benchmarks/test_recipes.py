@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from benchmarks.recipes import __main__ as recipes
-from benchmarks.recipes import reader
+from benchmarks.recipes import reader, untrained
 from benchmarks.recipes.__main__ import HERE, REFERENCE, Row
 from benchmarks.recipes.__main__ import main as run_from_command_line
 from benchmarks.recipes.split import ASKED, DEV, HELD_OUT, TRAIN, TRAINED, is_held_out, write_split
@@ -176,6 +176,16 @@ def test_an_unknown_choice_of_tokens_is_refused_with_those_that_there_are(capsys
     with pytest.raises(SystemExit, match="2"):
         reader.main(["the best"])
     assert "'the best' is no choice of tokens: take one of rarest tokens, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [lambda out: untrained.main(out), lambda out: reader.main(["first tokens", *out])])
+def test_commands_name_the_data_that_is_missing(
+    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CLARA_DATA", str(tmp_path))
+    with pytest.raises(SystemExit, match="2"):
+        command(["--out", str(tmp_path / "out")])
+    assert ": CLARA_DATA: " in capsys.readouterr().err
 
 
 def test_a_mistake_in_the_command_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
