@@ -62,6 +62,5 @@ def _rank(rank: int, out: str) -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)  # no thread pool is there to be lost by the fork
-    _builders()
-    torch.multiprocessing.start_processes(_rank, (sys.argv[1],), nprocs=2, start_method="fork")
+    # Spawned, not forked: a fork inherits whatever locks the libraries' threads hold, and can wait for them for ever.
+    torch.multiprocessing.spawn(_rank, (sys.argv[1],), nprocs=2)
