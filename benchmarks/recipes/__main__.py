@@ -34,7 +34,7 @@ HERE = Path(__file__).parent
 CONFIGS = HERE.parent.parent / "configs"
 RESULTS = HERE / "results"
 PACES = HERE / "paces.json"
-PACE_ROUNDS, PACE_STEPS, PACE_SKIPPED = 2, 12, 3
+PACE_STEPS, PACE_SKIPPED = 15, 3
 FREE = {("model", "optimizer")}  # settings that change no step's cost
 VALIDATIONS = 4
 MEASURED_LENGTHS = (16, 64)  # 16x and 4x
@@ -149,24 +149,24 @@ def _watched(row: dict[str, str]) -> list[str]:
 def _pace(row: Row, out: Path, data: Path) -> float:
     """Seconds of a step on the reference machine, measured once: beside a reference row, and relative to it.
 
-    A machine that is shared is fast at one hour and slow at the next; how two rows relate changes less. Their runs
-    alternate.
+    A machine that is shared is fast at one hour and slow at the next; how two rows relate changes less.
     """
     paces = json.loads(PACES.read_text(encoding="utf-8"))
     if row.pace_name not in paces:
-        seconds: dict[str, list[float]] = {REFERENCE.pace_name: [], row.pace_name: []}
-        for number in range(PACE_ROUNDS):
-            for each in (REFERENCE, row):
-                run = out / "pace" / f"{each.pace_name}-{number}"
-                shutil.rmtree(run, ignore_errors=True)
-                fit = each.fit(run, data, steps=PACE_STEPS, validate_every=None)
-                _clara(*fit, "--trainer.log_every_n_steps", "1", "--trainer.accumulate_grad_batches", "1")
-                events = EventAccumulator(str(run)).Reload().Scalars("train/step_seconds")
-                seconds[each.pace_name] += [event.value * each.accumulate for event in events[PACE_SKIPPED:]]
-        own, reference = (statistics.median(seconds[each.pace_name]) for each in (row, REFERENCE))
+        own, reference = (_step_seconds(each, out, data) for each in (row, REFERENCE))
         paces[row.pace_name] = round(own / reference * paces[REFERENCE.pace_name], 3)
         write_json(PACES, dict(sorted(paces.items())))
     return float(paces[row.pace_name])
+
+
+def _step_seconds(row: Row, out: Path, data: Path) -> float:
+    """Median over a few steps of a run that is made for it and thrown away, in seconds of an optimizer step."""
+    run = out / "pace" / row.pace_name
+    shutil.rmtree(run, ignore_errors=True)
+    fit = row.fit(run, data, steps=PACE_STEPS, validate_every=None)
+    _clara(*fit, "--trainer.log_every_n_steps", "1", "--trainer.accumulate_grad_batches", "1")
+    events = EventAccumulator(str(run)).Reload().Scalars("train/step_seconds")
+    return row.accumulate * statistics.median(event.value for event in events[PACE_SKIPPED:])
 
 
 def _lengths(run: Path, length: int) -> list[int]:
