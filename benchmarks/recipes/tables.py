@@ -27,8 +27,8 @@ HEAD = (
 )
 SCREENED = (64, 32, 16, 8, 4)
 SCREEN_HEAD = (
-    "| recipe | seed | steps | s a step | 64 tokens | 32 | 16 | 8 | 4 | nats: none | text |",
-    "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    "| recipe | seed | steps | s a step | 64 tokens | 32 | 16 | 8 | 4 | nats: none | text | 64 | 16 |",
+    "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
 )
 
 
@@ -84,11 +84,14 @@ def _figure(name: str, result: Result, length: int) -> str:
 
 
 def _screen_line(result: Result) -> str:
-    own = [_retained(result, length) for length in SCREENED]
-    seeds_steps = f"{result['seed']} | {result['steps']} | {result['step_seconds']:.2f}"
-    cells = ["" if math.isinf(value) else f"{value:.3f}" for value in own]
-    none_text = [f"{result['curve'][-1][f'val/ce_{name}']:.2f}" for name in ("none", "text")]
-    return f"| {_recipe(result)} | {seeds_steps} | {' | '.join(cells + none_text)} |"
+    last = result["curve"][-1]
+    retained = [last.get(_figure("information_retained", result, length)) for length in SCREENED]
+    nats = [last.get("val/ce_none"), last.get("val/ce_text")]
+    nats += [last.get(_figure("ce_memory", result, length)) for length in LENGTHS]
+    cells = [_recipe(result), str(result["seed"]), str(result["steps"]), f"{result['step_seconds']:.2f}"]
+    cells += ["" if value is None else f"{value:.3f}" for value in retained]
+    cells += ["" if value is None else f"{value:.2f}" for value in nats]
+    return f"| {' | '.join(cells)} |"
 
 
 def _line(name: str, runs: Sequence[Result]) -> str:

@@ -116,16 +116,17 @@ def test_the_best_recipe_stands_first_with_its_seeds_together(tmp_path: Path) ->
 
 
 def test_a_screened_row_stands_apart_with_what_it_retained_at_each_length() -> None:
-    losses = {"val/ce_none": 3.0, "val/ce_text": 1.0}
-    ends = [{"val/information_retained": 0.6, "val/information_retained_16": 0.2}, {"val/information_retained": 0.7}]
+    losses = {"val/ce_none": 3.0, "val/ce_text": 1.0, "val/ce_memory": 1.8}
+    nested = {"val/information_retained": 0.6, "val/information_retained_16": 0.2, "val/ce_memory_16": 2.6}
+    ends = [nested, {"val/information_retained": 0.7}]
     results = [
         result_of(0, 0.0, overlays=(name,)) | {"length": 64, "measured": {}, "curve": [{}, end | losses]}
         for name, end in zip(("nested", "single"), ends, strict=True)
     ]
     lines = screens([*results, result_of(0, 0.9)]).splitlines()
     assert lines[0] == "### 15 minutes, screened on 128 rows"
-    assert lines[4] == "| nested | 0 | 100 | 0.50 | 0.600 |  | 0.200 |  |  | 3.00 | 1.00 |"
-    assert lines[5] == "| single | 0 | 100 | 0.50 | 0.700 |  |  |  |  | 3.00 | 1.00 |"
+    assert lines[4] == "| nested | 0 | 100 | 0.50 | 0.600 |  | 0.200 |  |  | 3.00 | 1.00 | 1.80 | 2.60 |"
+    assert lines[5] == "| single | 0 | 100 | 0.50 | 0.700 |  |  |  |  | 3.00 | 1.00 | 1.80 |  |"
     assert "screened" not in tables([*results, result_of(0, 0.9)])
 
 

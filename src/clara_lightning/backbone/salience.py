@@ -23,6 +23,7 @@ from clara_lightning.backbone.words import Words
 WIDTH = 64
 PLACES = 6  # features beside the embedding
 STEPS, DOCUMENTS, RATE = 1500, 16, 2e-3
+PASSES = 50  # over few documents; more would learn them by heart
 MOST_DOCUMENTS = STEPS * DOCUMENTS  # more are not drawn
 MEASURED = 256  # documents that mean and spread of the features are taken from
 LONGEST = 12  # words of an answer; a longer one retells the document, and tells no word from another
@@ -127,8 +128,9 @@ class WordScorer(nn.Module):
             if name not in ("mean_F", "std_F")
         }
         optimizer = torch.optim.AdamW(trained.values(), lr=RATE, weight_decay=0.05)
-        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=STEPS)
-        for _ in range(STEPS):
+        steps = min(STEPS, PASSES * math.ceil(len(wanted) / DOCUMENTS))
+        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
+        for _ in range(steps):
             numbers = draw.sample(range(len(wanted)), min(DOCUMENTS, len(wanted)))
             with torch.no_grad():
                 texts = read(numbers)

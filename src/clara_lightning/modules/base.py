@@ -72,7 +72,8 @@ class ClaraModule(LightningModule, ABC):
         memory_tokens: l, memory tokens per document; must agree with ``init_from``, or lie between the ends of its
             ``nested``.
         document_tokens: documents are cut after so many tokens; must agree with ``init_from``.
-        memory: kind of memory (``words``, ``anchors``, ``calibrated``, ``published``); must agree with ``init_from``.
+        memory: kind of memory (``words``, ``learned``, ``anchors``, ``calibrated``, ``published``); must agree with
+            ``init_from``.
         lora: settings of the adapters; with ``init_from``, that folder's.
         prompt: the words around background and question; with ``init_from``, that folder's.
         optimizer: called with the parameter groups.
