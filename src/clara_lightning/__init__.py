@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from clara_lightning.modules.compressor import SalientCompressor
     from clara_lightning.modules.joint import JointRAGModule
     from clara_lightning.modules.sharding import ShardedStrategy
+    from clara_lightning.objectives.estimators import (
+        Distill,
+        Gumbel,
+        LeaveOneOut,
+        Published,
+        ReinMax,
+        StraightThrough,
+    )
     from clara_lightning.objectives.topk import StraightThroughTopK
 
 _HOMES = {
@@ -30,13 +38,19 @@ _HOMES = {
     "ClaraPipeline": "inference.pipeline",
     "CorpusDataModule": "data.corpus",
     "CorpusEncoder": "corpus.encoder",
+    "Distill": "objectives.estimators",
+    "Gumbel": "objectives.estimators",
     "InstructDataModule": "data.modules",
     "JointRAGModule": "modules.joint",
     "LatentStore": "corpus.store",
+    "LeaveOneOut": "objectives.estimators",
+    "Published": "objectives.estimators",
     "QADataModule": "data.modules",
+    "ReinMax": "objectives.estimators",
     "SCPDataModule": "data.modules",
     "SalientCompressor": "modules.compressor",
     "ShardedStrategy": "modules.sharding",
+    "StraightThrough": "objectives.estimators",
     "StraightThroughTopK": "objectives.topk",
     "explain": "inference.explain",
     "logit_lens": "backbone.lens",
@@ -49,13 +63,19 @@ __all__ = [
     "ClaraPipeline",
     "CorpusDataModule",
     "CorpusEncoder",
+    "Distill",
+    "Gumbel",
     "InstructDataModule",
     "JointRAGModule",
     "LatentStore",
+    "LeaveOneOut",
+    "Published",
     "QADataModule",
+    "ReinMax",
     "SCPDataModule",
     "SalientCompressor",
     "ShardedStrategy",
+    "StraightThrough",
     "StraightThroughTopK",
     "explain",
     "logit_lens",

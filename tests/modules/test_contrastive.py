@@ -184,9 +184,10 @@ def test_a_checkpoint_of_another_objective_is_refused(
 def test_settings_of_the_selection_that_train_nothing_are_named(
     commands: Any, clara: Any, undropped: Path, tmp_path: Path
 ) -> None:
-    useless = ("--model.noise", "gumbel", "--trainer.max_steps", 1)
+    useless = ("--model.estimators+=clara_lightning.Gumbel", "--model.standardise", "true", "--trainer.max_steps", 1)
 
     outcome = clara(*commands.fit_joint(tmp_path / "run", undropped, *CONTRAST, *useless))
 
     assert outcome.code == 0
-    assert "without effect: model.init_args.noise: model.init_args.objective is 'contrastive'" in outcome.err
+    for name in ("standardise", "estimators"):
+        assert f"without effect: model.init_args.{name}: model.init_args.objective is 'contrastive'" in outcome.err

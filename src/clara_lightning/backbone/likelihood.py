@@ -17,6 +17,11 @@ class AnswerLoss(NamedTuple):
     tokens_B: Tensor
 
     @property
+    def mean_B(self) -> Tensor:
+        """Mean over each prompt's answer tokens."""
+        return self.sum_B / self.tokens_B
+
+    @property
     def mean(self) -> Tensor:
         """Mean over all answer tokens of the batch."""
         return self.sum_B.sum() / self.tokens_B.sum()

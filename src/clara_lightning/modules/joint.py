@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
+import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
@@ -14,6 +16,7 @@ from clara_lightning.backbone.folder import AdapterFolder, RetrievalConfig, fing
 from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.backbone.memory import MemoryKind
 from clara_lightning.corpus.candidates import (
+    Candidates,
     CandidateSource,
     GivenCandidates,
     GoldDocuments,
@@ -38,10 +41,10 @@ from clara_lightning.modules.overview import default_of
 from clara_lightning.modules.schedule import ScheduleConfig
 from clara_lightning.modules.search import Found, SearchFigures, contrastive_losses
 from clara_lightning.modules.validation import CONDITIONS, Asked, measure_conditions
+from clara_lightning.objectives.estimators import Estimator, ReadAlone, Selection, StraightThrough
 from clara_lightning.objectives.metrics import collapse_statistics
 from clara_lightning.objectives.monitors import ConditionLosses
 from clara_lightning.objectives.scores import ScoreName, score
-from clara_lightning.objectives.topk import StraightThroughTopK
 
 Objective = Literal["answer", "contrastive"]
 OBJECTIVE_KEY = "clara_objective"
@@ -61,8 +64,8 @@ class JointRAGModule(ClaraModule):
     """Trains ``query_reasoner`` and ``generator`` on the loss of the answer alone (paper, section 3.3).
 
     The query reasoner starts as a copy of the compressor, which is frozen. It reads the question and gives query
-    vectors; each candidate document gets a score; ``StraightThroughTopK`` picks ``top_k`` of them; the generator reads
-    their memory and writes the answer. The gradient reaches the query reasoner through the soft selection.
+    vectors; each candidate document gets a score; ``top_k`` of them are taken; the generator reads their memory and
+    writes the answer. The gradient reaches the query reasoner by ``estimators``.
 
     With ``objective: contrastive`` the same query reasoner learns from gold documents instead, as a baseline, and the
     generator stays as it is. The loss is :func:`~clara_lightning.objectives.losses.info_nce` over the candidates and
@@ -80,8 +83,9 @@ class JointRAGModule(ClaraModule):
             (cosine of the mean memory vectors).
         objective: ``answer``, or ``contrastive``, for which questions need gold documents.
         temperature: tau of the soft selection, or of the contrastive loss.
-        noise: ``gumbel`` samples the selection in training, ``none`` takes the best.
-        estimator: ``straight_through``, or ``published`` with its leaking mask, for comparison.
+        standardise: divide each question's scores by their spread over its candidates before ``temperature``.
+        estimators: how the answer's loss teaches the scores; the signals of several are summed. By default
+            :class:`~clara_lightning.objectives.estimators.StraightThrough`.
         optimizer: called with the parameter groups.
         schedule: warmup and decay of the learning rate.
         memory_lr_scale: learning rate of memory tokens and calibration, relative to the adapters'.
@@ -107,8 +111,8 @@ class JointRAGModule(ClaraModule):
         score: ScoreName = "maxsim",
         objective: Objective = "answer",
         temperature: float = 0.02,
-        noise: Literal["none", "gumbel"] = "none",
-        estimator: Literal["straight_through", "published"] = "straight_through",
+        standardise: bool = False,
+        estimators: list[Estimator] | None = None,
         optimizer: OptimizerCallable = adamw,
         schedule: ScheduleConfig = ScheduleConfig(),
         memory_lr_scale: float = 2.0,
@@ -146,7 +150,12 @@ class JointRAGModule(ClaraModule):
         self.top_k = top_k
         self.score: ScoreName = score
         self.objective: Objective = objective
-        self.select = StraightThroughTopK(k=top_k, temperature=temperature, noise=noise, estimator=estimator)
+        self.select = Selection(
+            k=top_k,
+            estimators=(StraightThrough(),) if estimators is None else estimators,
+            temperature=temperature,
+            standardised=standardise,
+        )
         self.scored: Scored | None = None  # the last batch of training, for who looks on
         self.searches = SearchFigures(top_k=top_k)
         self.losses = ConditionLosses(("retrieved", *CONDITIONS))
@@ -203,9 +212,10 @@ class JointRAGModule(ClaraModule):
         found = []
         if self.candidates == "given" and self.num_candidates != default_of(JointRAGModule, "num_candidates"):
             found.append("model.init_args.num_candidates: model.init_args.candidates is 'given'")
-        for name in ("noise", "estimator") if self.is_contrastive else ():
-            if getattr(self.select, name) != default_of(JointRAGModule, name):
-                found.append(f"model.init_args.{name}: model.init_args.objective is 'contrastive'")
+        given = {"standardise": self.select.standardised, "estimators": self.select.estimators != (StraightThrough(),)}
+        if self.is_contrastive:
+            reason = "model.init_args.objective is 'contrastive'"
+            found += [f"model.init_args.{name}: {reason}" for name, is_given in given.items() if is_given]
         return found
 
     def take_data(self, data: Any, *, speaks: bool) -> None:
@@ -270,24 +280,26 @@ class JointRAGModule(ClaraModule):
     def training_step(self, batch: list[Question], batch_idx: int) -> Tensor:
         """Loss of one batch."""
         found = self._search(batch)
-        losses_B = self._contrast_losses(batch, found) if self.is_contrastive else self._answer_losses(batch, found)
-        (loss,) = self.step_means.add([losses_B.sum()], batch, batch_idx)
+        terms = [self._contrast_losses(batch, found)] if self.is_contrastive else self._answer_losses(batch, found)
+        parts = self.step_means.add([losses_B.sum() for losses_B in terms], batch, batch_idx)
         if (step := self.step_means.whole(batch_idx)) is not None:
-            self.log("train/loss", step[0], batch_size=len(batch), prog_bar=True)
+            for name, value in zip(("loss", "estimator_loss"), step, strict=False):
+                self.log(f"train/{name}", value, batch_size=len(batch), prog_bar=name == "loss")
         self.scored = Scored(found.scores_BN.detach(), found.candidates.mask_BN, found.candidates.gold_BN)
         for name, value in (collapse_statistics(found.taken_BK) if self.is_logged else {}).items():
             self.log(f"train/{name}", value, batch_size=len(batch))
-        return loss
+        return torch.stack(parts).sum()
 
     def requests(self, examples: Sequence[Question]) -> list[Prompt]:
         """The questions, from the memory of what is taken for each of them."""
         return [answering_request(row, template=self.prompt, documents=self.top_k) for row in examples]
 
-    def targets(self, examples: Sequence[Question]) -> tuple[int]:
-        """Answer tokens; questions, where training is contrastive."""
+    def targets(self, examples: Sequence[Question]) -> tuple[int, ...]:
+        """Answer tokens, and questions where estimators have a loss; questions, where training is contrastive."""
         if self.is_contrastive:
             return (len(examples),)
-        return (self.backbone.prompts.count_answer_tokens(self.requests(examples)),)
+        tokens = self.backbone.prompts.count_answer_tokens(self.requests(examples))
+        return (tokens, len(examples)) if self.select.has_losses else (tokens,)
 
     def on_validation_epoch_start(self) -> None:
         """Begin a validation."""
@@ -335,12 +347,33 @@ class JointRAGModule(ClaraModule):
         query = self.backbone.read([question.question for question in batch], adapter=QUERY_REASONER)
         candidates = self.source(batch, query)
         scores_BN = score(self.score, query.memory_NLD, candidates.memory_BNLD, query.weights_NL)
-        selected = self.select(scores_BN, None if candidates.is_full else candidates.mask_BN)
+        mask_BN = None if candidates.is_full else candidates.mask_BN
+        taught_BN = scores_BN.detach() if self.is_contrastive else scores_BN
+        selected = self.select(taught_BN, mask_BN, self._reader(batch, candidates))
         return Found(query, candidates, scores_BN, selected)
 
-    def _answer_losses(self, batch: list[Question], found: Found) -> Tensor:
-        """Negative log-likelihood of each answer from what was taken ``(B,)``."""
-        return self.backbone.answer_loss(self.requests(batch), found.memory_BKLD()).sum_B
+    def _reader(self, batch: list[Question], candidates: Candidates) -> ReadAlone:
+        """What the answers cost from single candidates, without gradient."""
+
+        @torch.no_grad()
+        def read(places_BM: Tensor) -> Tensor:
+            rows = [question for question in batch for _ in range(places_BM.shape[1])]
+            prompts = [answering_request(row, template=self.prompt, documents=1) for row in rows]
+            memory_BMLD = torch.take_along_dim(candidates.memory_BNLD, places_BM[..., None, None], dim=1)
+            with self.backbone.evaluating():
+                return self.backbone.answer_loss(prompts, memory_BMLD.flatten(0, 1)).mean_B.view(places_BM.shape)
+
+        return read
+
+    def _answer_losses(self, batch: list[Question], found: Found) -> list[Tensor]:
+        """Negative log-likelihood of each answer from what was taken ``(B,)``; beside it the estimators' losses."""
+        requests, selected = self.requests(batch), found.selected
+        loss = self.backbone.answer_loss(requests, found.memory_BKLD())
+        if self.select.weighs_success:
+            with torch.no_grad(), self.backbone.evaluating():
+                without = self.backbone.answer_loss([replace(prompt, background=()) for prompt in requests])
+            selected.weigh(loss.mean_B, without.mean_B)
+        return [loss.sum_B, *([] if selected.loss_B is None else [selected.loss_B])]
 
     def _contrast_losses(self, batch: list[Question], found: Found) -> Tensor:
         """Contrastive loss of each question against the documents of the batch ``(B,)``."""

@@ -30,7 +30,7 @@ from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import ClaraModule
 from clara_lightning.modules.joint import JointRAGModule, Scored
 from clara_lightning.modules.overview import default_of
-from clara_lightning.objectives.topk import selection_entropy, slot_probabilities
+from clara_lightning.objectives.topk import best_first, selection_entropy, slot_rows
 
 PROJECTOR = "projector"
 Data = ExamplesDataModule[Any, Any]
@@ -93,9 +93,7 @@ class LookInside(Callback):
 
     def _show_scores(self, trainer: Trainer, module: JointRAGModule, scored: Scored, writer: SummaryWriter) -> None:
         select, (scores_BN, mask_BN, gold_BN) = module.select, scored
-        soft_BKN = slot_probabilities(
-            scores_BN, mask_BN, k=select.k, temperature=select.temperature, estimator=select.estimator
-        )
+        soft_BKN = slot_rows(logits_BN := select.logits(scores_BN, mask_BN), best_first(logits_BN), k=select.k)
         module.log("train/selection_entropy", selection_entropy(soft_BKN))
         for name, chosen_BN in (("gold", gold_BN), ("others", mask_BN & ~gold_BN)):
             if trainer.is_global_zero and chosen_BN.any():

@@ -15,11 +15,12 @@ from torchmetrics import MeanMetric
 from clara_lightning.backbone.backbone import Compressed
 from clara_lightning.corpus.candidates import Candidates, GoldDocuments
 from clara_lightning.corpus.contrast import pool_documents
+from clara_lightning.objectives.estimators import Selected
 from clara_lightning.objectives.losses import info_nce
 from clara_lightning.objectives.metrics import RetrievalScores
 from clara_lightning.objectives.monitors import SelectionCollapse
 from clara_lightning.objectives.scores import ScoreName, score
-from clara_lightning.objectives.topk import TopKSelection, mix
+from clara_lightning.objectives.topk import mix
 
 
 class Found(NamedTuple):
@@ -28,7 +29,7 @@ class Found(NamedTuple):
     query: Compressed
     candidates: Candidates
     scores_BN: Tensor
-    selected: TopKSelection
+    selected: Selected
 
     @property
     def taken_BK(self) -> Tensor:

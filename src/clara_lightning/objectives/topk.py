@@ -230,29 +230,46 @@ def _choose(
     scores_BN: Tensor, candidate_mask_BN: Tensor | None, *, k: int, temperature: float, estimator: Estimator
 ) -> tuple[Tensor, Tensor]:
     """``(B, K, N)`` soft choice of each slot, and ``(B, N)`` candidates in their order, best first."""
-    _check_enough_candidates(scores_BN, candidate_mask_BN, k=k)
+    check_enough_candidates(scores_BN, candidate_mask_BN, k=k)
     scores_BN = _at_least_fp32(scores_BN)
     if candidate_mask_BN is not None:
         scores_BN = scores_BN.masked_fill(~candidate_mask_BN, -torch.inf)
-    # A stable sort, because torch.topk promises nothing about ties.
-    order_BN = scores_BN.detach().sort(dim=-1, descending=True, stable=True).indices
-    return _slot_probabilities(scores_BN / temperature, order_BN, k=k, estimator=estimator), order_BN
+    order_BN = best_first(scores_BN)
+    leak = PUBLISHED_LEAK if estimator == "published" else 0.0
+    return slot_rows(scores_BN / temperature, order_BN, k=k, leak=leak), order_BN
 
 
-def _slot_probabilities(logits_BN: Tensor, order_BN: Tensor, *, k: int, estimator: Estimator) -> Tensor:
-    """``(B, K, N)`` soft choice of each slot among the documents that earlier slots left."""
+def best_first(scores_BN: Tensor) -> Tensor:
+    """Candidates by their scores ``(B, N)``; ties go to the lowest index, which torch.topk does not promise."""
+    return scores_BN.detach().sort(dim=-1, descending=True, stable=True).indices
+
+
+def slot_rows(logits_BN: Tensor, order_BN: Tensor, *, k: int, leak: float = 0.0) -> Tensor:
+    """Soft choice of each slot among the documents that earlier slots left ``(B, K, N)``.
+
+    Args:
+        logits_BN: scores over the temperature; minus infinity where there is no candidate.
+        order_BN: candidates in the order in which slots take them.
+        k: slots.
+        leak: what is added to the mask of documents not yet taken, before its logarithm.
+    """
     rank_BN = order_BN.argsort(dim=-1)
     slots_K = torch.arange(k, device=logits_BN.device)
     taken_BKN = rank_BN.unsqueeze(1) < slots_K.view(1, -1, 1)
     logits_BKN = logits_BN.unsqueeze(1).expand(-1, k, -1)
-    if estimator == "published":
-        logits_BKN = logits_BKN + ((~taken_BKN).to(logits_BN.dtype) + PUBLISHED_LEAK).log()
+    if leak:
+        logits_BKN = logits_BKN + ((~taken_BKN).to(logits_BN.dtype) + leak).log()
     else:
         logits_BKN = logits_BKN.masked_fill(taken_BKN, -torch.inf)
     return logits_BKN.softmax(dim=-1)
 
 
-def _check_enough_candidates(scores_BN: Tensor, candidate_mask_BN: Tensor | None, *, k: int) -> None:
+def check_enough_candidates(scores_BN: Tensor, candidate_mask_BN: Tensor | None, *, k: int) -> None:
+    """Refuse k slots where a question has fewer candidates.
+
+    Raises:
+        ClaraError: k exceeds the candidates of a question.
+    """
     num_candidates = scores_BN.shape[-1]
     if candidate_mask_BN is not None and len(candidate_mask_BN):
         num_candidates = int(candidate_mask_BN.sum(dim=-1).min())

@@ -1,0 +1,152 @@
+"""How stage 3 teaches the scores, through the command line: each estimator, their sum, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from clara_lightning.backbone.adapters import COMPRESSOR
+from clara_lightning.backbone.folder import AdapterFolder, build_from_folder
+from clara_lightning.backbone.loading import BackboneConfig
+from clara_lightning.data.prompts import PromptTemplate
+from clara_lightning.data.readers import read_questions
+from clara_lightning.data.requests import answering_request
+from clara_lightning.objectives.gradients import distillation
+from clara_lightning.objectives.scores import maxsim
+
+WEIGHTS = "adapter_model.safetensors"
+STILL = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", 0.0)
+ONE_STEP = ("--trainer.max_steps", 1)
+KILLER = """
+import os, signal
+from lightning.pytorch import Callback
+
+class KillAtThree(Callback):
+    def on_train_batch_start(self, trainer, *args):
+        if trainer.global_step == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def estimators(*names: str, **settings: Any) -> tuple[object, ...]:
+    made = [{"class_path": f"clara_lightning.{name}", "init_args": settings} for name in names]
+    return "--model.estimators", json.dumps(made)
+
+
+def logged(run: Path, name: str) -> list[float]:
+    with (run / "metrics.csv").open(encoding="utf-8") as file:
+        return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
+
+
+def reasoner(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "adapters" / "query_reasoner" / WEIGHTS)
+
+
+@pytest.fixture(scope="module")
+def undropped(commands: Any, run_here: Callable[..., int], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Adapters without dropout, which would make training another thing than what is computed here."""
+    run = tmp_path_factory.mktemp("undropped") / "run"
+    assert run_here(*commands.fit_compressor(run), "--model.lora.dropout", 0.0, "--trainer.max_steps", 2) == 0
+    return run / "adapters"
+
+
+@pytest.fixture(scope="module")
+def plain(
+    commands: Any, undropped: Path, run_here: Callable[..., int], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """One step of the default."""
+    run = tmp_path_factory.mktemp("plain") / "run"
+    assert run_here(*commands.fit_joint(run, undropped, *ONE_STEP)) == 0
+    return run
+
+
+@pytest.mark.parametrize("name", ["Published", "Gumbel", "ReinMax", "LeaveOneOut", "Distill"])
+def test_each_estimator_trains_the_query_reasoner_its_own_way(
+    name: str, commands: Any, clara: Any, undropped: Path, plain: Path, tmp_path: Path
+) -> None:
+    assert clara(*commands.fit_joint(tmp_path / "run", undropped, *ONE_STEP, *estimators(name))).code == 0
+    own, other = reasoner(tmp_path / "run"), reasoner(plain)
+    assert any(not torch.equal(value, other[key]) for key, value in own.items())
+
+
+def test_the_default_is_straight_through(
+    commands: Any, clara: Any, undropped: Path, plain: Path, tmp_path: Path
+) -> None:
+    assert clara(*commands.fit_joint(tmp_path / "run", undropped, *ONE_STEP, *estimators("StraightThrough"))).code == 0
+    own, other = reasoner(tmp_path / "run"), reasoner(plain)
+    assert all(torch.equal(value, other[key]) for key, value in own.items())
+
+
+def test_the_loss_of_distill_is_that_of_documents_read_one_by_one(
+    commands: Any, clara: Any, undropped: Path, tmp_path: Path
+) -> None:
+    whole = (*STILL, "--data.batch_size", 8, "--model.temperature", 0.1, *estimators("Distill", temperature=0.5))
+    assert clara(*commands.fit_joint(tmp_path / "run", undropped, *whole)).code == 0
+    backbone = build_from_folder(AdapterFolder.open(undropped), backbone=BackboneConfig(dtype="float32")).eval()
+    losses = []
+    with torch.no_grad():
+        for question in read_questions(str(commands.files.questions)):
+            query = backbone.read([question.question], adapter=COMPRESSOR)
+            memory_NLD = backbone.compress([passage.content for passage in question.passages])
+            scores_1N = maxsim(query.memory_NLD, memory_NLD, query.weights_NL)
+            prompt = answering_request(question, template=PromptTemplate(), documents=1)
+            costs = [backbone.answer_loss([prompt], one.unsqueeze(0)).mean for one in memory_NLD]
+            losses.append(distillation(scores_1N / 0.1, torch.stack(costs).unsqueeze(0), temperature=0.5))
+    assert logged(tmp_path / "run", "train/estimator_loss")[0] == pytest.approx(
+        float(torch.cat(losses).mean()), rel=1e-4
+    )
+
+
+def test_a_sum_with_success_weights_trains_and_shows_both_losses(
+    commands: Any, clara: Any, undropped: Path, tmp_path: Path
+) -> None:
+    both = estimators("StraightThrough", "Distill", success_temperature=1.0)
+    assert clara(*commands.fit_joint(tmp_path / "run", undropped, *both, *ONE_STEP)).code == 0
+    assert len(logged(tmp_path / "run", "train/loss")) == len(logged(tmp_path / "run", "train/estimator_loss")) == 1
+
+
+def test_a_killed_training_with_drawn_documents_ends_as_the_undisturbed(
+    commands: Any, clara: Any, start_clara: Any, undropped: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "killer.py").write_text(KILLER, encoding="utf-8")
+    drawn = (*estimators("Gumbel", "LeaveOneOut"), "--model.standardise", "true", "--model.temperature", 0.5)
+    fit = commands.fit_joint(tmp_path / "run", undropped, *drawn)
+    killed = start_clara(*fit, "--trainer.callbacks", "killer.KillAtThree", path=tmp_path)
+    _, errors = killed.communicate(timeout=240)
+    assert killed.returncode == -signal.SIGKILL, errors
+
+    assert clara(*fit, "--ckpt_path", "last").code == 0
+    assert clara(*commands.fit_joint(tmp_path / "whole", undropped, *drawn)).code == 0
+    own, other = reasoner(tmp_path / "run"), reasoner(tmp_path / "whole")
+    assert all(torch.equal(value, other[key]) for key, value in own.items())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (estimators("Distill", temperature=0.0), "temperature of Distill must be > 0, got 0.0"),
+        (
+            ("--model.top_k", 1, *estimators("LeaveOneOut")),
+            "top_k must be from 2 to 8 with the estimator LeaveOneOut, got 1",
+        ),
+        (("--model.estimators", "[]"), "model.init_args.estimators must not be empty"),
+        (estimators("Distil"), "Distil"),
+        (estimators("Distill", tau=1.0), "model.init_args.estimators.init_args.tau: no such setting"),
+    ],
+)
+def test_a_mistake_is_one_line_and_changes_nothing(
+    options: tuple[object, ...], message: str, commands: Any, clara: Any, undropped: Path, tmp_path: Path
+) -> None:
+    outcome = clara(*commands.fit_joint(tmp_path / "run", undropped, *options))
+    assert outcome.code == 2
+    (line,) = outcome.err.strip().splitlines()
+    assert message in line
+    assert not (tmp_path / "run").exists()
