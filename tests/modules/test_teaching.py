@@ -129,6 +129,32 @@ def test_a_killed_training_with_drawn_documents_ends_as_the_undisturbed(
     assert all(torch.equal(value, other[key]) for key, value in own.items())
 
 
+def test_an_annealed_temperature_ends_where_it_should_and_is_handed_on(
+    commands: Any, clara: Any, undropped: Path, tmp_path: Path
+) -> None:
+    annealed = ("--model.temperature", 1.0, "--model.final_temperature", 0.01)
+    assert clara(*commands.fit_joint(tmp_path / "run", undropped, *annealed)).code == 0
+    found = logged(tmp_path / "run", "train/temperature")
+    assert found == pytest.approx([1.0, 0.01 ** (1 / 3), 0.01 ** (2 / 3), 0.01], rel=1e-5)
+    assert AdapterFolder.open(tmp_path / "run").retrieval.temperature == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("objective", ["answer", "contrastive"])
+def test_a_learned_temperature_is_trained_resumed_and_handed_on(
+    objective: str, commands: Any, clara: Any, undropped: Path, tmp_path: Path
+) -> None:
+    learned = ("--model.learn_temperature", "true", "--model.temperature", 0.5, "--model.objective", objective)
+    fast = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", 0.01)
+    fit = commands.fit_joint(tmp_path / "run", undropped, *learned, *fast)
+    assert clara(*fit, "--trainer.max_steps", 2).code == 0
+    found = logged(tmp_path / "run", "train/temperature")
+    assert found[0] == pytest.approx(0.5) and found[1] != found[0]
+    assert clara(*fit, "--ckpt_path", "last").code == 0
+    found = logged(tmp_path / "run", "train/temperature")
+    assert len(set(found)) == 4
+    assert AdapterFolder.open(tmp_path / "run").retrieval.temperature != pytest.approx(0.5)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -174,6 +174,8 @@ def test_standardising_makes_the_choice_the_same_for_scores_of_any_scale() -> No
         (lambda: Gumbel(success_temperature=0.0), "success_temperature of Gumbel must be > 0, got 0.0"),
         (lambda: Selection(k=1, estimators=[LeaveOneOut()]), "top_k must be from 2 to 8 .* LeaveOneOut, got 1"),
         (lambda: Selection(k=1, estimators=[]), "estimators must not be empty"),
+        (lambda: Selection(k=1, final_temperature=0.0), "final_temperature must be > 0, got 0.0"),
+        (lambda: Selection(k=1, final_temperature=0.1, learned=True), "final_temperature must not be given where"),
         (lambda: Selection(k=0), "top_k must be >= 1, got 0"),
         (lambda: Selection(k=1, temperature=math.nan), "temperature must be > 0, got nan"),
     ],
@@ -181,3 +183,30 @@ def test_standardising_makes_the_choice_the_same_for_scores_of_any_scale() -> No
 def test_a_setting_out_of_range_is_refused(make: object, message: str) -> None:
     with pytest.raises(ClaraError, match=message):
         make()  # type: ignore[operator]
+
+
+def test_an_annealed_temperature_moves_by_the_same_factor_each_step() -> None:
+    selection = Selection(k=1, temperature=1.0, final_temperature=0.01)
+    found = []
+    for progress in (0.0, 0.5, 1.0):
+        selection.reach(progress)
+        found.append(selection.temperature)
+    assert found == pytest.approx([1.0, 0.1, 0.01])
+    assert not list(selection.parameters())
+
+
+def test_a_learned_temperature_has_the_gradient_of_finite_differences() -> None:
+    reading = torch.randn(B, N, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    selection = Selection(k=1, temperature=TAU, learned=True).double()
+    assert selection.log_temperature is not None
+    soft = (selection.logits(scores().detach()).softmax(1) * reading).sum()
+    (own,) = torch.autograd.grad(soft, selection.log_temperature)
+
+    def at(log_temperature: float) -> Tensor:
+        return ((scores().detach() / math.exp(log_temperature)).softmax(1) * reading).sum()
+
+    start, step = math.log(TAU), 1e-5
+    assert float(own) == pytest.approx(float(at(start + step) - at(start - step)) / (2 * step), rel=1e-6)
+    found = selection(scores(), None, costs)
+    (through,) = torch.autograd.grad((found.selection_BKN[:, 0] * reading).sum(), selection.log_temperature)
+    torch.testing.assert_close(through, own)

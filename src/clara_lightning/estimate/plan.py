@@ -159,6 +159,9 @@ def _not_counted(model: Mapping[str, Any]) -> list[str]:
     notes = []
     if model.get("distill"):
         notes.append("distill: the forward pass over the documents' text, from which is learned, is not counted")
+    names = [str(each.get("class_path", "")).rpartition(".")[2] for each in model.get("estimators") or ()]
+    if alone := [name for name in names if name in ("Distill", "LeaveOneOut")]:
+        notes.append(f"{', '.join(alone)}: the forward pass over documents that are read one by one is not counted")
     if model.get("nested"):
         notes.append("nested: counted as if every batch had memory_tokens; shorter memories cost less")
     if (model.get("curriculum") or {}).get("text_share"):

@@ -242,6 +242,10 @@ class ClaraModule(LightningModule, ABC):
         with self.backbone.evaluating():
             self.backbone.calibrate(data.documents(), data.questions(), data.answers())
 
+    def trained_beside(self) -> list[torch.nn.Parameter]:
+        """What is trained outside the backbone."""
+        return []
+
     def in_effect(self) -> dict[str, str]:
         """What a run shows at its start beside what every stage has."""
         return {}
@@ -251,9 +255,9 @@ class ClaraModule(LightningModule, ABC):
         return []
 
     def configure_optimizers(self) -> Any:
-        """One group for the adapters, one for memory tokens and calibration; warmup, then cosine."""
+        """One group for the adapters, one for memory tokens, calibration and the like; warmup, then cosine."""
         adapters = [p for p in self.backbone.lm.parameters() if p.requires_grad]
-        heads = [p for p in self.backbone.heads.parameters() if p.requires_grad]
+        heads = [p for p in self.backbone.heads.parameters() if p.requires_grad] + self.trained_beside()
         try:
             optimizer = self.optimizer([{"params": adapters}, {"params": heads}])
         except (TypeError, ValueError) as error:

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
-from torch import Tensor
+from torch import Tensor, nn
 
 from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER, LoraSettings
 from clara_lightning.backbone.folder import AdapterFolder, RetrievalConfig, fingerprint
@@ -40,6 +40,7 @@ from clara_lightning.modules.base import ClaraModule, adamw
 from clara_lightning.modules.overview import default_of
 from clara_lightning.modules.schedule import ScheduleConfig
 from clara_lightning.modules.search import Found, SearchFigures, contrastive_losses
+from clara_lightning.modules.sharding import ShardedStrategy
 from clara_lightning.modules.validation import CONDITIONS, Asked, measure_conditions
 from clara_lightning.objectives.estimators import Estimator, ReadAlone, Selection, StraightThrough
 from clara_lightning.objectives.metrics import collapse_statistics
@@ -83,6 +84,8 @@ class JointRAGModule(ClaraModule):
             (cosine of the mean memory vectors).
         objective: ``answer``, or ``contrastive``, for which questions need gold documents.
         temperature: tau of the soft selection, or of the contrastive loss.
+        final_temperature: tau at the last step, which it nears by the same factor each step; by default it stays.
+        learn_temperature: tau is trained along.
         standardise: divide each question's scores by their spread over its candidates before ``temperature``.
         estimators: how the answer's loss teaches the scores; the signals of several are summed. By default
             :class:`~clara_lightning.objectives.estimators.StraightThrough`.
@@ -111,6 +114,8 @@ class JointRAGModule(ClaraModule):
         score: ScoreName = "maxsim",
         objective: Objective = "answer",
         temperature: float = 0.02,
+        final_temperature: float | None = None,
+        learn_temperature: bool = False,
         standardise: bool = False,
         estimators: list[Estimator] | None = None,
         optimizer: OptimizerCallable = adamw,
@@ -154,6 +159,8 @@ class JointRAGModule(ClaraModule):
             k=top_k,
             estimators=(StraightThrough(),) if estimators is None else estimators,
             temperature=temperature,
+            final_temperature=final_temperature,
+            learned=learn_temperature,
             standardised=standardise,
         )
         self.scored: Scored | None = None  # the last batch of training, for who looks on
@@ -252,6 +259,8 @@ class JointRAGModule(ClaraModule):
         """Build the backbone, and compare the store with the compressor."""
         if hasattr(self, "backbone"):
             return
+        if self.trained_beside() and isinstance(self.trainer.strategy, ShardedStrategy):
+            raise ClaraError("model.init_args.learn_temperature must be false where trainer.strategy is sharded")
         super().configure_model()
         store = self._store
         if store is not None:
@@ -266,6 +275,14 @@ class JointRAGModule(ClaraModule):
             index = open_index(store, score=self.score)
             self._source = SearchedCandidates(store, index, num_candidates=self.num_candidates)
 
+    def trained_beside(self) -> list[nn.Parameter]:
+        """The temperature, where it is learned."""
+        return list(self.select.parameters())
+
+    def own_state(self) -> list[str]:
+        """As every stage, with a learned temperature."""
+        return [*super().own_state(), *(f"select.{name}" for name in self.select.state_dict())]
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """As every stage, and note an objective that is not the method's."""
         super().on_save_checkpoint(checkpoint)
@@ -277,6 +294,11 @@ class JointRAGModule(ClaraModule):
         super().on_load_checkpoint(checkpoint)
         check_objective(checkpoint, self.objective)
 
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """As every stage, and set the temperature of the step."""
+        super().on_train_batch_start(batch, batch_idx)
+        self.select.reach(self.global_step / max(1, self.trainer.estimated_stepping_batches - 1))
+
     def training_step(self, batch: list[Question], batch_idx: int) -> Tensor:
         """Loss of one batch."""
         found = self._search(batch)
@@ -286,6 +308,8 @@ class JointRAGModule(ClaraModule):
             for name, value in zip(("loss", "estimator_loss"), step, strict=False):
                 self.log(f"train/{name}", value, batch_size=len(batch), prog_bar=name == "loss")
         self.scored = Scored(found.scores_BN.detach(), found.candidates.mask_BN, found.candidates.gold_BN)
+        if self.is_logged:
+            self.log("train/temperature", self.select.temperature, batch_size=len(batch))
         for name, value in (collapse_statistics(found.taken_BK) if self.is_logged else {}).items():
             self.log(f"train/{name}", value, batch_size=len(batch))
         return torch.stack(parts).sum()
@@ -384,7 +408,7 @@ class JointRAGModule(ClaraModule):
         return self._contrast(found, gold, in_batch=True)
 
     def _contrast(self, found: Found, gold: Sequence[GoldDocuments], *, in_batch: bool) -> Tensor:
-        return contrastive_losses(found, gold, name=self.score, temperature=self.select.temperature, in_batch=in_batch)
+        return contrastive_losses(found, gold, name=self.score, temperature=self.select.tau, in_batch=in_batch)
 
     def _asked(self, batch: list[Question], found: Found, gold: Sequence[GoldDocuments]) -> list[Asked]:
         """Each question with its gold documents, and with candidates in their place."""

@@ -42,7 +42,7 @@ class Found(NamedTuple):
 
 
 def contrastive_losses(
-    found: Found, gold: Sequence[GoldDocuments], *, name: ScoreName, temperature: float, in_batch: bool
+    found: Found, gold: Sequence[GoldDocuments], *, name: ScoreName, temperature: float | Tensor, in_batch: bool
 ) -> Tensor:
     """Contrastive loss of each question that has gold documents, in their order.
 

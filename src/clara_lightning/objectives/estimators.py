@@ -5,6 +5,7 @@ Shapes: B questions, N candidates, K slots, M documents that are read alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -243,7 +244,10 @@ class Selection(nn.Module):
         k: documents that the generator reads.
         estimators: how the scores are taught; their signals are summed. Where one of them needs documents that are
             drawn, the batch's documents are drawn, for all of them; in evaluation the best are taken.
-        temperature: tau of the scores' distribution.
+        temperature: tau of the scores' distribution, at the first step.
+        final_temperature: at the last; between them it falls or rises by the same factor each step. By default it
+            stays.
+        learned: tau is trained along, as its logarithm.
         standardised: divide each question's scores by their spread over its candidates first.
 
     Raises:
@@ -256,21 +260,43 @@ class Selection(nn.Module):
         k: int,
         estimators: Sequence[Estimator] = (StraightThrough(),),
         temperature: float = 0.02,
+        final_temperature: float | None = None,
+        learned: bool = False,
         standardised: bool = False,
     ) -> None:
         super().__init__()
         if k < 1:
             raise ClaraError(f"top_k must be >= 1, got {k}")
-        if not temperature > 0:
-            raise ClaraError(f"temperature must be > 0, got {temperature}")
+        for name, value in (("temperature", temperature), ("final_temperature", final_temperature)):
+            if value is not None and not value > 0:
+                raise ClaraError(f"{name} must be > 0, got {value}")
+        if learned and final_temperature is not None:
+            raise ClaraError("final_temperature must not be given where the temperature is learned")
         if not estimators:
             raise ClaraError(f"{SETTING} must not be empty: the scores would learn nothing")
         if any(isinstance(each, LeaveOneOut) for each in estimators) and not 2 <= k <= MOST_SAMPLES:
             raise ClaraError(f"top_k must be from 2 to {MOST_SAMPLES} with the estimator LeaveOneOut, got {k}")
         self.k = k
         self.estimators = tuple(estimators)
-        self.temperature = temperature
+        self._ends = (temperature, temperature if final_temperature is None else final_temperature)
+        self._present = temperature
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature))) if learned else None
         self.standardised = standardised
+
+    @property
+    def tau(self) -> float | Tensor:
+        """The temperature at present; a tensor with gradient, where it is learned."""
+        return self._present if self.log_temperature is None else self.log_temperature.exp()
+
+    @property
+    def temperature(self) -> float:
+        """The same, as a number."""
+        return self._present if self.log_temperature is None else math.exp(self.log_temperature.item())
+
+    def reach(self, progress: float) -> None:
+        """Set the temperature for a share of the run, from 0 at the first step to 1 at the last."""
+        first, last = self._ends
+        self._present = first * (last / first) ** progress
 
     @property
     def has_losses(self) -> bool:
@@ -287,7 +313,7 @@ class Selection(nn.Module):
         scores_BN = scores_BN.to(torch.promote_types(scores_BN.dtype, torch.float32))
         if self.standardised:
             scores_BN = standardise(scores_BN, mask_BN)
-        logits_BN = scores_BN / self.temperature
+        logits_BN = scores_BN / self.tau
         return logits_BN if mask_BN is None else logits_BN.masked_fill(~mask_BN, -torch.inf)
 
     def forward(self, scores_BN: Tensor, mask_BN: Tensor | None, read_alone: ReadAlone) -> Selected:

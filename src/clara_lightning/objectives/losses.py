@@ -65,7 +65,9 @@ def information_retained(*, ce_none: float, ce_memory: float, ce_text: float) ->
     return (ce_none - ce_memory) / gain
 
 
-def info_nce(scores_BN: Tensor, gold_BN: Tensor, mask_BN: Tensor | None = None, *, temperature: float) -> Tensor:
+def info_nce(
+    scores_BN: Tensor, gold_BN: Tensor, mask_BN: Tensor | None = None, *, temperature: float | Tensor
+) -> Tensor:
     r"""Contrastive loss of each question: its gold documents against the others, one gold document at a time.
 
     With scores s, gold documents G and all others O of a question,
