@@ -166,7 +166,7 @@ def _step_seconds(row: Row, out: Path, data: Path) -> float:
     fit = row.fit(run, data, steps=PACE_STEPS, validate_every=None)
     _clara(*fit, "--trainer.log_every_n_steps", "1", "--trainer.accumulate_grad_batches", "1")
     events = EventAccumulator(str(run)).Reload().Scalars("train/step_seconds")
-    return row.accumulate * statistics.median(event.value for event in events[PACE_SKIPPED:])
+    return row.accumulate * float(statistics.median(event.value for event in events[PACE_SKIPPED:]))
 
 
 def _lengths(run: Path, length: int) -> list[int]:
