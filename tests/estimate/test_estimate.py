@@ -244,7 +244,8 @@ def test_packed_weights_are_not_estimated_as_if_they_were_not(clara: Any) -> Non
 def resized(compressor_run: Path) -> list[str]:
     """Options for a second stage from a run folder of 4 memory tokens, with 8 of them."""
     sizes = ["--model.init_args.memory_tokens", "8", "--model.init_args.document_tokens", "40"]
-    return [*words("compressor", None), f"--model.init_args.init_from={compressor_run}", "--device", "h100", *sizes]
+    begun = [f"--model.init_args.init_from={compressor_run}", "--model.init_args.memory", "words"]
+    return [*words("compressor", None), *begun, "--device", "h100", *sizes]
 
 
 def test_a_run_folder_gives_its_memory_which_can_be_resized(resized: list[str], run: Run) -> None:

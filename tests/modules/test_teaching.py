@@ -113,6 +113,7 @@ def test_a_sum_with_success_weights_trains_and_shows_both_losses(
     assert len(logged(tmp_path / "run", "train/loss")) == len(logged(tmp_path / "run", "train/estimator_loss")) == 1
 
 
+@pytest.mark.slow
 def test_a_killed_training_with_drawn_documents_ends_as_the_undisturbed(
     commands: Any, clara: Any, start_clara: Any, undropped: Path, tmp_path: Path
 ) -> None:
