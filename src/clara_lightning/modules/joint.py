@@ -297,7 +297,7 @@ class JointRAGModule(ClaraModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """As every stage, and set the temperature of the step."""
         super().on_train_batch_start(batch, batch_idx)
-        self.select.reach(self.global_step / max(1, self.trainer.estimated_stepping_batches - 1))
+        self.select.reach(min(1.0, self.global_step / max(1, self.trainer.estimated_stepping_batches - 1)))
 
     def training_step(self, batch: list[Question], batch_idx: int) -> Tensor:
         """Loss of one batch."""

@@ -330,14 +330,15 @@ class Selection(nn.Module):
         check_enough_candidates(scores_BN, mask_BN, k=self.k)
         logits_BN = self.logits(scores_BN, mask_BN)
         noise_BN = torch.zeros_like(logits_BN)
-        if self.training and any(each.draws for each in self.estimators):
+        taught = self.training and logits_BN.requires_grad
+        if taught and any(each.draws for each in self.estimators):
             # An exact zero would be infinite noise.
             waiting_BN = torch.empty_like(logits_BN).exponential_().clamp_min(torch.finfo(logits_BN.dtype).tiny)
             noise_BN = -waiting_BN.log()
         order_BN = best_first(logits_BN + noise_BN)
         indices_BK = order_BN[:, : self.k]
         selection_BKN = one_hot(indices_BK, logits_BN.shape[1]).to(logits_BN.dtype)
-        if not (self.training and logits_BN.requires_grad):
+        if not taught:
             return Selected(selection_BKN, indices_BK, None, ())
         return self._taught(Choice(logits_BN, noise_BN, order_BN, self.k), selection_BKN, read_alone)
 
