@@ -87,6 +87,19 @@ def test_what_is_alike_in_all_training_documents_tells_nothing() -> None:
     assert torch.equal(scorer(read(range(4), rarity=3.0)).logit_NT, logit_NT)
 
 
+def test_few_documents_are_read_fifty_times_at_most() -> None:
+    calls: list[Sequence[int]] = []
+
+    def read(numbers: Sequence[int]) -> WordsRead:
+        calls.append(numbers)
+        bucket_NT, every_NT = torch.arange(9).expand(len(numbers), 9), torch.ones(len(numbers), 9, dtype=torch.bool)
+        words = Words(bucket_NT, ~every_NT, every_NT, torch.zeros_like(bucket_NT))
+        return WordsRead(torch.randn(len(numbers), 9, 4), words, torch.ones(every_NT.shape), every_NT)
+
+    WordScorer(4).fit(read, [{0: 1.0}] * 32)
+    assert len(calls) == 2 + 50 * 2  # two batches to measure the features
+
+
 def test_no_gradient_reaches_the_choice(tiny_backbone: Callable[..., ClaraBackbone]) -> None:
     backbone = calibrated(tiny_backbone, "learned")
     backbone.train_only((COMPRESSOR,))

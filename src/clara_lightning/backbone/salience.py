@@ -23,7 +23,7 @@ from clara_lightning.backbone.words import Words
 WIDTH = 64
 PLACES = 6  # features beside the embedding
 STEPS, DOCUMENTS, RATE = 1500, 16, 2e-3
-PASSES = 50  # over few documents; more would learn them by heart
+PASSES = 50  # at most, over few documents; how many are best was not measured
 MOST_DOCUMENTS = STEPS * DOCUMENTS  # more are not drawn
 MEASURED = 256  # documents that mean and spread of the features are taken from
 LONGEST = 12  # words of an answer; a longer one retells the document, and tells no word from another

@@ -22,7 +22,7 @@ from clara_lightning.objectives.gradients import (
     reinmax_rows,
     success_weights,
 )
-from clara_lightning.objectives.topk import PUBLISHED_LEAK, best_first, check_enough_candidates, slot_rows
+from clara_lightning.objectives.topk import PUBLISHED_LEAK, best_first, check_enough_candidates, gumbel_noise, slot_rows
 
 SETTING = "model.init_args.estimators"
 
@@ -329,12 +329,9 @@ class Selection(nn.Module):
         """
         check_enough_candidates(scores_BN, mask_BN, k=self.k)
         logits_BN = self.logits(scores_BN, mask_BN)
-        noise_BN = torch.zeros_like(logits_BN)
         taught = self.training and logits_BN.requires_grad
-        if taught and any(each.draws for each in self.estimators):
-            # An exact zero would be infinite noise.
-            waiting_BN = torch.empty_like(logits_BN).exponential_().clamp_min(torch.finfo(logits_BN.dtype).tiny)
-            noise_BN = -waiting_BN.log()
+        drawn = taught and any(each.draws for each in self.estimators)
+        noise_BN = gumbel_noise(logits_BN.detach()) if drawn else torch.zeros_like(logits_BN)
         order_BN = best_first(logits_BN + noise_BN)
         indices_BK = order_BN[:, : self.k]
         selection_BKN = one_hot(indices_BK, logits_BN.shape[1]).to(logits_BN.dtype)

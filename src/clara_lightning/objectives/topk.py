@@ -140,9 +140,18 @@ def gumbel_perturb(scores_BN: Tensor, *, scale: float, generator: torch.Generato
         torch.Size([1, 3])
     """
     scores_BN = _at_least_fp32(scores_BN)
-    waiting_BN = torch.empty_like(scores_BN).exponential_(generator=generator)
-    # An exact zero would be infinite noise.
-    return scores_BN - scale * waiting_BN.clamp_min(torch.finfo(scores_BN.dtype).tiny).log()
+    return scores_BN + scale * gumbel_noise(scores_BN, generator=generator)
+
+
+def gumbel_noise(like: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    """Gumbel(0, 1) noise of a tensor's shape and dtype, always finite.
+
+    Args:
+        like: in fp32 or wider.
+        generator: source of the noise, on its device; None is torch's own.
+    """
+    waiting = torch.empty_like(like).exponential_(generator=generator)
+    return -waiting.clamp_min(torch.finfo(like.dtype).tiny).log()  # an exact zero would be infinite noise
 
 
 def mix(selection_BKN: Tensor, memory_BNLD: Tensor) -> Tensor:
