@@ -280,6 +280,14 @@ def joint(joint_run: Path) -> Path:
 # --- functions, for tests that cannot import this file ----------------------------------------------------------------
 
 
+@pytest.fixture(scope="session")
+def undropped(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Adapters of stage 1 without dropout, which draws by process and batch; not to be changed."""
+    run = tmp_path_factory.mktemp("undropped") / "run"
+    assert run_here(*commands.fit_compressor(run), "--model.lora.dropout", 0.0, "--trainer.max_steps", 2) == 0
+    return run / "adapters"
+
+
 @pytest.fixture(scope="session", name="run_here")
 def _run_here() -> Callable[..., int]:
     return run_here

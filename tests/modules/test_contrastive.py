@@ -44,14 +44,6 @@ def write_questions(path: Path, questions: Path, change: Callable[[int, dict[str
 
 
 @pytest.fixture(scope="module")
-def undropped(commands: Any, run_here: Callable[..., int], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Adapters without dropout, which would make training another thing than what is computed here."""
-    run = tmp_path_factory.mktemp("undropped") / "run"
-    assert run_here(*commands.fit_compressor(run), "--model.lora.dropout", 0.0, "--trainer.max_steps", 2) == 0
-    return run / "adapters"
-
-
-@pytest.fixture(scope="module")
 def run(commands: Any, undropped: Path, run_here: Callable[..., int], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A contrastive training."""
     folder = tmp_path_factory.mktemp("contrastive") / "run"

@@ -54,14 +54,6 @@ def assert_alike(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch
 
 
 @pytest.fixture(scope="module")
-def undropped(commands: Any, run_here: Callable[..., int], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Adapters without dropout, which draws by process and batch."""
-    run = tmp_path_factory.mktemp("undropped") / "run"
-    assert run_here(*commands.fit_compressor(run), "--model.lora.dropout", 0.0, "--trainer.max_steps", 2) == 0
-    return run / "adapters"
-
-
-@pytest.fixture(scope="module")
 def alike(commands: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Questions that all have the same candidates: what a batch adds to them is nothing, however it is spread."""
     rows = [json.loads(line) for line in commands.files.questions.read_text(encoding="utf-8").splitlines()]
