@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from clara_lightning.modules.joint import JointRAGModule
     from clara_lightning.modules.sharding import ShardedStrategy
     from clara_lightning.objectives.estimators import (
+        Contrastive,
         Distill,
         Gumbel,
         LeaveOneOut,
@@ -36,6 +37,7 @@ _HOMES = {
     "ClaraBackbone": "backbone.backbone",
     "ClaraError": "errors",
     "ClaraPipeline": "inference.pipeline",
+    "Contrastive": "objectives.estimators",
     "CorpusDataModule": "data.corpus",
     "CorpusEncoder": "corpus.encoder",
     "Distill": "objectives.estimators",
@@ -61,6 +63,7 @@ __all__ = [
     "ClaraBackbone",
     "ClaraError",
     "ClaraPipeline",
+    "Contrastive",
     "CorpusDataModule",
     "CorpusEncoder",
     "Distill",

@@ -19,7 +19,7 @@ import yaml
 from clara_lightning.cli.main import main
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-STAGES = {"compressor": "fit", "published": "fit", "instruct": "fit", "encode": "predict", "joint": "fit"}
+STAGES = dict.fromkeys(("compressor", "published", "instruct", "retrieval", "joint"), "fit") | {"encode": "predict"}
 OVERLAYS = sorted(path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.glob("*/*.yaml"))
 Settings = dict[tuple[str, ...], Any]
 
@@ -30,7 +30,9 @@ def load(name: str) -> Any:
 
 
 def leaves(tree: Any, path: tuple[str, ...] = ()) -> Settings:
-    """Every single setting of a nested configuration."""
+    """Every single setting of a nested configuration; a list of groups counts them."""
+    if isinstance(tree, list) and any(isinstance(each, dict) for each in tree):
+        tree = {str(number): each for number, each in enumerate(tree)}
     if not isinstance(tree, dict) or not tree:
         return {path: tree}
     return {key: value for name, branch in tree.items() for key, value in leaves(branch, (*path, name)).items()}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
 from clara_lightning.corpus.candidates import Candidates, GoldDocuments, other_candidates
-from clara_lightning.corpus.contrast import pool_documents, questions_with_gold
+from clara_lightning.corpus.contrast import has_gold, pool_documents
 from clara_lightning.data.records import Passage, Question
-from clara_lightning.errors import ClaraError
 
 KEYS = [[7, 8, 9], [8, 5, -1]]  # 8 is a candidate of both; the second question has two candidates
 GOLD = [(7,), (8, 3)]  # 8 is gold for the second question alone; 3 was not found
@@ -66,16 +64,7 @@ def test_gold_alone_has_no_other() -> None:
     assert [len(other) for other in other_candidates(candidates(), everything)] == [0, 0]
 
 
-def test_given_candidates_without_gold_are_refused_with_the_question() -> None:
-    questions = [question("q1", gold=True), question("q2", gold=False, gold_ids=("d1",))]
-
-    with pytest.raises(ClaraError, match="objective is 'contrastive', but question 'q2': passages: none is gold"):
-        questions_with_gold(questions, searched=False)
-
-
-def test_of_a_search_questions_without_gold_are_left_out() -> None:
-    questions = [question("q1", gold=False), question("q2", gold=False, gold_ids=("d1",))]
-
-    assert [kept.id for kept in questions_with_gold(questions, searched=True)] == ["q2"]
-    with pytest.raises(ClaraError, match="no training question has gold_ids"):
-        questions_with_gold(questions[:1], searched=True)
+def test_a_gold_document_is_one_of_a_store_or_one_of_the_passages() -> None:
+    assert has_gold(question("q1", gold=True), searched=False)
+    named = question("q2", gold=False, gold_ids=("d1",))
+    assert has_gold(named, searched=True) and not has_gold(named, searched=False)

@@ -134,7 +134,9 @@ def test_candidates_from_a_store_are_not_compressed(small: Callable[[str], list[
 def test_contrastive_training_answers_nothing(small: Callable[[str], list[str]], run: Run) -> None:
     stored = ("--device", "h100", "--model.init_args.store", "runs/store")
     answering = run(*small("joint"), *stored)
-    contrast = run(*small("joint"), *stored, "--model.init_args.objective", "contrastive")
+    contrastive = '[{"class_path": "clara_lightning.Contrastive"}]'
+    frozen = ("--model.init_args.train_generator", "false", "--model.init_args.estimators", contrastive)
+    contrast = run(*small("joint"), *stored, *frozen)
     generator = answering["parameters"]["adapters"]["generator"]
     assert contrast["parameters"]["trained"] == answering["parameters"]["trained"] - generator
     assert 0 < contrast["work"]["backward_flops"] < answering["work"]["backward_flops"] / 2

@@ -22,7 +22,8 @@ from clara_lightning.data.readers import read_questions
 from clara_lightning.data.records import Question
 from clara_lightning.objectives.scores import maxsim
 
-CONTRAST = ("--model.objective", "contrastive", "--model.temperature", 0.1)
+CONTRASTIVE = '[{"class_path": "clara_lightning.Contrastive"}]'
+CONTRAST = ("--model.estimators", CONTRASTIVE, "--model.train_generator", "false", "--model.temperature", 0.1)
 STILL = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", 0.0)
 SEARCH = ("--model.candidates", "search", "--model.num_candidates", 3)
 
@@ -88,7 +89,7 @@ def test_the_query_reasoner_alone_is_trained_and_all_adapters_are_handed_on(run:
     header = yaml.safe_load((adapters / "clara.yaml").read_text(encoding="utf-8"))
     assert header["adapters"] == ["compressor", "generator", "query_reasoner"]
     shown = yaml.safe_load((run / "settings_in_effect.yaml").read_text(encoding="utf-8"))
-    assert shown["objective"].startswith("contrastive at temperature 0.1")
+    assert shown["estimators"] == "Contrastive at temperature 0.1"
     assert "frozen" in shown["generator"] and "trained" in shown["query_reasoner"]
 
 
@@ -109,17 +110,17 @@ def test_what_it_trained_goes_on_with_the_answers_loss(commands: Any, clara: Any
     assert "loaded compressor, generator, query_reasoner" in outcome.err
 
 
-def test_a_given_question_without_gold_is_refused_with_its_id(
-    commands: Any, clara: Any, undropped: Path, tmp_path: Path
-) -> None:
+def test_without_any_gold_document_it_is_refused(commands: Any, clara: Any, undropped: Path, tmp_path: Path) -> None:
     def unmark(number: int, row: dict[str, Any]) -> dict[str, Any]:
-        return row | {"passages": [p | {"gold": p["gold"] and number != 5} for p in row["passages"]]}
+        return row | {"passages": [passage | {"gold": False} for passage in row["passages"]]}
 
     questions = write_questions(tmp_path / "qa.jsonl", commands.files.questions, unmark)
 
     refused = clara(*commands.fit_joint(tmp_path / "run", undropped, *CONTRAST, "--data.train", questions))
 
-    assert refused.mistake == ("model.init_args.objective is 'contrastive', but question 'q5': passages: none is gold")
+    assert refused.mistake == (
+        "model.init_args.estimators: gold documents alone teach, but no training question has one"
+    )
     assert not (tmp_path / "run" / "adapters").exists() and not (tmp_path / "run" / "checkpoints").exists()
 
 
@@ -159,7 +160,7 @@ def test_gold_documents_that_a_search_misses_are_learned_from_too(
     assert all(loss > 0 for loss in figures(tmp_path / "run", "train/loss"))
 
 
-def test_a_checkpoint_of_another_objective_is_refused(
+def test_a_checkpoint_that_trained_other_adapters_is_refused(
     commands: Any, clara: Any, undropped: Path, run: Path, bytes_of: Any
 ) -> None:
     before = bytes_of(run)
@@ -167,19 +168,18 @@ def test_a_checkpoint_of_another_objective_is_refused(
     refused = clara(*commands.fit_joint(run, undropped), "--ckpt_path", "last")
 
     assert refused.mistake == (
-        "--ckpt_path: the checkpoint was trained with model.init_args.objective contrastive, here it is answer; "
+        "--ckpt_path: the checkpoint is of model.init_args.train_generator false, here it is true; "
         "to start from its adapters set model.init_args.init_from"
     )
     assert bytes_of(run) == before
 
 
-def test_settings_of_the_selection_that_train_nothing_are_named(
+def test_a_setting_of_the_selection_that_trains_nothing_is_named(
     commands: Any, clara: Any, undropped: Path, tmp_path: Path
 ) -> None:
-    useless = ("--model.estimators+=clara_lightning.Gumbel", "--model.standardise", "true", "--trainer.max_steps", 1)
+    useless = ("--model.standardise", "true", "--trainer.max_steps", 1)
 
     outcome = clara(*commands.fit_joint(tmp_path / "run", undropped, *CONTRAST, *useless))
 
     assert outcome.code == 0
-    for name in ("standardise", "estimators"):
-        assert f"without effect: model.init_args.{name}: model.init_args.objective is 'contrastive'" in outcome.err
+    assert "without effect: model.init_args.standardise: no estimator of model.init_args.estimators" in outcome.err

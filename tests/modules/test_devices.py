@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 STAGES = ("distilled", "joint")
-MORE_STAGES = ("compressor", "contrastive")  # slow: stage 1 without distillation, stage 3 with its other objective
+CONTRASTIVE = '[{"class_path": "clara_lightning.Contrastive"}]'
+MORE_STAGES = ("compressor", "contrastive")  # slow: stage 1 without distillation, stage 3 by gold documents
 RETAINED = "val/information_retained"  # a share of small differences
 PLAIN = ("--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr", 1.0, "--trainer.gradient_clip_val", 1.0)
 TWO = ("--trainer.devices", 2, "--data.batch_size", 2)
@@ -73,7 +74,8 @@ def fit(commands: Any, undropped: Path, alike: Path) -> Callable[..., list[objec
         two_steps = ("--trainer.max_epochs", 1, "--trainer.max_steps", 2, "--data.max_val_rows", 5, *PLAIN)
         two_steps += ("--best.monitor", "val/loss", "--best.mode", "min")
         if stage not in ("compressor", "distilled"):
-            contrast = ("--model.objective", "contrastive", "--data.train", alike, "--data.val", alike)
+            frozen = ("--model.train_generator", "false", "--model.estimators", CONTRASTIVE)
+            contrast = (*frozen, "--data.train", alike, "--data.val", alike)
             two_steps += contrast if stage == "contrastive" else ()
             return [*commands.fit_joint(run, undropped), "--data.batch_size", 4, *two_steps, *options]
         half = ("--trainer.limit_train_batches", 0.5)  # so that the validation after an epoch is reached

@@ -60,7 +60,7 @@ def plain(
     return run
 
 
-@pytest.mark.parametrize("name", ["Published", "Gumbel", "ReinMax", "LeaveOneOut", "Distill"])
+@pytest.mark.parametrize("name", ["Published", "Gumbel", "ReinMax", "LeaveOneOut", "Distill", "Contrastive"])
 def test_each_estimator_trains_the_query_reasoner_its_own_way(
     name: str, commands: Any, clara: Any, undropped: Path, plain: Path, tmp_path: Path
 ) -> None:
@@ -105,6 +105,29 @@ def test_a_sum_with_success_weights_trains_and_shows_both_losses(
     assert len(logged(tmp_path / "run", "train/loss")) == len(logged(tmp_path / "run", "train/estimator_loss")) == 1
 
 
+def test_without_gold_documents_the_reader_teaches_and_no_answer_is_read_from_what_was_taken(
+    commands: Any, clara: Any, undropped: Path, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in commands.files.questions.read_text(encoding="utf-8").splitlines()]
+    for row in rows[::2]:
+        row["passages"] = [passage | {"gold": False} for passage in row["passages"]]
+    (tmp_path / "qa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    made = [
+        {"class_path": "clara_lightning.Contrastive"},
+        {"class_path": "clara_lightning.Distill", "init_args": {"unlabelled": True}},
+    ]
+    warm_up = ("--model.estimators", json.dumps(made), "--model.train_generator", "false", "--model.temperature", 0.5)
+    fit = commands.fit_joint(tmp_path / "run", undropped, *warm_up, "--data.train", tmp_path / "qa.jsonl")
+
+    outcome = clara(*fit)
+
+    assert outcome.code == 0, outcome.err
+    assert "4 of 8 training questions name no gold document and teach by the answer alone" in outcome.err
+    assert len(logged(tmp_path / "run", "train/loss")) == 4 and not logged(tmp_path / "run", "train/estimator_loss")
+    kept, before = (load_file(each / "generator" / WEIGHTS) for each in (tmp_path / "run" / "adapters", undropped))
+    assert all(torch.equal(value, before[key]) for key, value in kept.items())
+
+
 @pytest.mark.slow
 def test_a_killed_training_with_drawn_documents_ends_as_the_undisturbed(
     commands: Any, clara: Any, start_clara: Any, undropped: Path, tmp_path: Path
@@ -132,11 +155,11 @@ def test_an_annealed_temperature_ends_where_it_should_and_is_handed_on(
     assert AdapterFolder.open(tmp_path / "run").retrieval.temperature == pytest.approx(0.01)
 
 
-@pytest.mark.parametrize("objective", ["answer", "contrastive"])
+@pytest.mark.parametrize("teaching", [(), (*estimators("Contrastive"), "--model.train_generator", "false")])
 def test_a_learned_temperature_is_trained_resumed_and_handed_on(
-    objective: str, commands: Any, clara: Any, undropped: Path, tmp_path: Path
+    teaching: tuple[object, ...], commands: Any, clara: Any, undropped: Path, tmp_path: Path
 ) -> None:
-    learned = ("--model.learn_temperature", "true", "--model.temperature", 0.5, "--model.objective", objective)
+    learned = ("--model.learn_temperature", "true", "--model.temperature", 0.5, *teaching)
     fast = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", 0.01)
     fit = commands.fit_joint(tmp_path / "run", undropped, *learned, *fast)
     assert clara(*fit, "--trainer.max_steps", 2).code == 0

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from clara_lightning.errors import ClaraError
 from clara_lightning.objectives.estimators import (
+    Contrastive,
     Distill,
     Estimator,
     Gumbel,
@@ -23,9 +24,10 @@ from clara_lightning.objectives.estimators import (
     standardise,
 )
 from clara_lightning.objectives.gradients import distillation
+from clara_lightning.objectives.losses import info_nce
 from clara_lightning.objectives.topk import StraightThroughTopK
 
-ALL = (StraightThrough(), Published(), Gumbel(), ReinMax(), LeaveOneOut(), Distill())
+ALL = (StraightThrough(), Published(), Gumbel(), ReinMax(), LeaveOneOut(), Distill(), Contrastive(in_batch=False))
 B, N, K, TAU = 3, 6, 2, 0.5
 
 
@@ -33,16 +35,42 @@ def scores(*, seed: int = 0) -> Tensor:
     return torch.randn(B, N, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).requires_grad_()
 
 
-def costs(places_BM: Tensor) -> Tensor:
-    """What an answer costs from each candidate alone."""
-    return torch.linspace(1, 2, N).double().expand(len(places_BM), N).gather(1, places_BM)
+class Reader:
+    """Reads candidates that cost what is said; the first candidate is gold, but for the last question, which has none.
+
+    Args:
+        scores_BN: the scores that are taught.
+        costs_N: of each candidate.
+    """
+
+    def __init__(self, scores_BN: Tensor, costs_N: Tensor | None = None) -> None:
+        self.scores_BN = scores_BN
+        self.costs_N = torch.linspace(1, 2, scores_BN.shape[1]).double() if costs_N is None else costs_N
+        self.calls: list[tuple[Tensor, Tensor | None]] = []
+
+    @property
+    def has_gold_B(self) -> Tensor:
+        return torch.arange(len(self.scores_BN)) < len(self.scores_BN) - 1
+
+    def alone(self, places_BM: Tensor, asked_B: Tensor | None = None) -> Tensor:
+        self.calls.append((places_BM, asked_B))
+        return self.costs_N[places_BM]
+
+    def contrast(self, *, temperature: float | Tensor, in_batch: bool) -> Tensor:
+        assert not in_batch
+        gold_BN = torch.zeros_like(self.scores_BN, dtype=torch.bool)
+        gold_BN[:, 0] = True
+        mask_BN = torch.ones_like(gold_BN)
+        mask_BN[:, -2:] = False
+        return info_nce(self.scores_BN, gold_BN, mask_BN, temperature=temperature) * self.has_gold_B
 
 
 def selected(
     estimators: Sequence[Estimator], scores_BN: Tensor, mask_BN: Tensor | None = None, *, seed: int = 0
 ) -> Selected:
     torch.manual_seed(seed)
-    found: Selected = Selection(k=K, estimators=estimators, temperature=TAU)(scores_BN, mask_BN, costs)
+    selection = Selection(k=K, estimators=estimators, temperature=TAU)
+    found: Selected = selection(scores_BN, mask_BN, Reader(scores_BN))
     return found
 
 
@@ -83,12 +111,9 @@ def test_forward_is_hard_and_masked_candidates_have_no_part(estimator: Estimator
 
 @pytest.mark.parametrize("estimator", ALL, ids=lambda each: type(each).__name__)
 def test_evaluation_takes_the_best_and_reads_nothing_alone(estimator: Estimator) -> None:
-    def refuse(places_BM: Tensor) -> Tensor:
-        raise AssertionError
-
-    selection = Selection(k=K, estimators=[estimator], temperature=TAU).eval()
-    found = selection(scores(), None, refuse)
-    assert torch.equal(found.indices_BK, scores().topk(K).indices)
+    selection, reader = Selection(k=K, estimators=[estimator], temperature=TAU).eval(), Reader(scores())
+    found = selection(scores(), None, reader)
+    assert not reader.calls and torch.equal(found.indices_BK, scores().topk(K).indices)
     assert found.loss_B is None and not found.selection_BKN.requires_grad
 
 
@@ -112,9 +137,7 @@ def test_success_weighs_each_questions_gradient_for_the_estimators_that_ask_for_
 def test_documents_are_drawn_as_often_as_their_share(estimator: Estimator) -> None:
     scores_BN = torch.tensor([[0.0, 0.5, 1.0]]).double().expand(20_000, 3).requires_grad_()
     torch.manual_seed(0)
-    found = Selection(k=2, estimators=[estimator], temperature=TAU)(
-        scores_BN, None, lambda places: torch.zeros(places.shape)
-    )
+    found = Selection(k=2, estimators=[estimator], temperature=TAU)(scores_BN, None, Reader(scores_BN))
     often = torch.bincount(found.indices_BK[:, 0], minlength=3) / 20_000
     torch.testing.assert_close(often.double(), (scores_BN[0] / TAU).softmax(0).detach(), atol=0.012, rtol=0)
 
@@ -124,26 +147,35 @@ def test_leave_one_out_is_the_gradient_of_one_documents_cost_in_the_mean() -> No
     cost_N = torch.tensor([1.0, 3.0, 2.0, 0.5]).double()
     torch.manual_seed(0)
     selection = Selection(k=2, estimators=[LeaveOneOut()], temperature=TAU)
-    found = selection(leaf.expand(20_000, 4), None, lambda places: cost_N[places])
+    scores_BN = leaf.expand(20_000, 4)
+    found = selection(scores_BN, None, Reader(scores_BN, cost_N))
     (mean,) = torch.autograd.grad(found.loss_B.mean(), leaf)
     (exact,) = torch.autograd.grad((leaf / TAU).softmax(0) @ cost_N, leaf)
     torch.testing.assert_close(mean, exact, atol=0.02, rtol=0)
 
 
-def test_distill_reads_the_best_documents_alone_and_once() -> None:
-    calls: list[Tensor] = []
-
-    def read(places_BM: Tensor) -> Tensor:
-        calls.append(places_BM)
-        return costs(places_BM)
-
+def test_distill_reads_the_best_documents_alone() -> None:
     scores_BN = scores()
-    twice = [Distill(documents=3), Distill(documents=3)]
-    found = Selection(k=K, estimators=twice, temperature=TAU)(scores_BN, None, read)
+    reader = Reader(scores_BN)
+    found = Selection(k=K, estimators=[Distill(documents=3)], temperature=TAU)(scores_BN, None, reader)
     best_BM = scores_BN.topk(3).indices
-    assert len(calls) == 1 and torch.equal(calls[0], best_BM)
-    once = distillation(scores_BN.gather(1, best_BM) / TAU, costs(best_BM), temperature=0.1)
-    torch.testing.assert_close(found.loss_B, 2 * once)
+    ((read_BM, asked_B),) = reader.calls
+    assert torch.equal(read_BM, best_BM) and asked_B is None
+    once = distillation(scores_BN.gather(1, best_BM) / TAU, reader.costs_N[best_BM], temperature=0.1)
+    torch.testing.assert_close(found.loss_B, once)
+
+
+def test_gold_teaches_the_questions_that_have_it_and_the_reader_the_others() -> None:
+    whole, gold = gradient([Distill()]), gradient([Contrastive(in_batch=False)])
+    both = gradient([Contrastive(in_batch=False), Distill(unlabelled=True)])
+    assert (gold[-1] == 0).all() and (gold[:-1] != 0).any()
+    torch.testing.assert_close(both, torch.cat([gold[:-1], whole[-1:]]))
+
+
+def test_the_contrastive_loss_is_at_the_temperature_of_the_scores() -> None:
+    scores_BN = scores()
+    found = selected([Contrastive(in_batch=False)], scores_BN)
+    torch.testing.assert_close(found.loss_B, Reader(scores_BN).contrast(temperature=TAU, in_batch=False))
 
 
 def test_standardised_scores_have_mean_0_and_spread_1_over_the_candidates_that_are_there() -> None:
@@ -171,6 +203,7 @@ def test_standardising_makes_the_choice_the_same_for_scores_of_any_scale() -> No
         (lambda: StraightThrough(weight=0.0), "weight of StraightThrough must be > 0, got 0.0"),
         (lambda: Distill(temperature=-1.0), "temperature of Distill must be > 0, got -1.0"),
         (lambda: Distill(documents=1), "documents of Distill must be >= 2, got 1"),
+        (lambda: Contrastive(success_temperature=1.0), "success_temperature must not be given for Contrastive"),
         (lambda: Gumbel(success_temperature=0.0), "success_temperature of Gumbel must be > 0, got 0.0"),
         (lambda: Selection(k=1, estimators=[LeaveOneOut()]), "top_k must be from 2 to 8 .* LeaveOneOut, got 1"),
         (lambda: Selection(k=1, estimators=[]), "estimators must not be empty"),
@@ -207,6 +240,6 @@ def test_a_learned_temperature_has_the_gradient_of_finite_differences() -> None:
 
     start, step = math.log(TAU), 1e-5
     assert float(own) == pytest.approx(float(at(start + step) - at(start - step)) / (2 * step), rel=1e-6)
-    found = selection(scores(), None, costs)
+    found = selection(scores(), None, Reader(scores()))
     (through,) = torch.autograd.grad((found.selection_BKN[:, 0] * reading).sum(), selection.log_temperature)
     torch.testing.assert_close(through, own)

@@ -29,7 +29,7 @@ from clara_lightning.modules.card import ModelCard
 from clara_lightning.modules.checkpoint import StepCheckpoint
 from clara_lightning.modules.compressor import SalientCompressor
 from clara_lightning.modules.exporter import AdapterExporter
-from clara_lightning.modules.joint import JointRAGModule, check_objective
+from clara_lightning.modules.joint import JointRAGModule, check_generator
 from clara_lightning.modules.look import LookInside
 from clara_lightning.modules.metrics_file import MetricsFile
 from clara_lightning.modules.pace import Pace
@@ -123,7 +123,7 @@ class ClaraCLI(LightningCLI):
                 return  # nothing to resume yet: the run starts
         checkpoint = _open_checkpoint(Path(path))
         check_stage(checkpoint.get(STAGE_KEY), settings.model.class_path.split(".")[-1])
-        check_objective(checkpoint, settings.model.init_args.get("objective") or "answer")
+        check_generator(checkpoint, settings.model.init_args.get("train_generator", True))
         if self.config.subcommand == "fit" and MID_STEP_KEY in checkpoint:
             raise ClaraError(
                 f"--ckpt_path: {path} was saved between two batches of one optimizer step, and does not hold their "

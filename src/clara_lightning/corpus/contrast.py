@@ -13,7 +13,6 @@ from torch import Tensor
 
 from clara_lightning.corpus.candidates import Candidates, GoldDocuments
 from clara_lightning.data.records import Question
-from clara_lightning.errors import ClaraError
 
 
 class Pool(NamedTuple):
@@ -54,26 +53,3 @@ def pool_documents(candidates: Candidates, gold: Sequence[GoldDocuments]) -> Poo
 def has_gold(question: Question, *, searched: bool) -> bool:
     """Whether a question says which document holds its answer: one of a store, or one of its own passages."""
     return bool(question.gold_document_ids) if searched else any(passage.gold for passage in question.passages)
-
-
-def questions_with_gold(questions: Sequence[Question], *, searched: bool) -> list[Question]:
-    """The questions that contrastive training can learn from.
-
-    Args:
-        questions: of the training file.
-        searched: whether documents come from a store; questions without gold ones are left out then.
-
-    Raises:
-        ClaraError: candidates are given and none of a question's is gold, or no question is left.
-    """
-    kept: list[Question] = []
-    without: list[Question] = []
-    for question in questions:
-        (kept if has_gold(question, searched=searched) else without).append(question)
-    if without and not searched:
-        raise ClaraError(
-            f"model.init_args.objective is 'contrastive', but question {without[0].id!r}: passages: none is gold"
-        )
-    if not kept:
-        raise ClaraError("model.init_args.objective is 'contrastive', but no training question has gold_ids")
-    return kept

@@ -78,7 +78,7 @@ def micro_batch(plan: Plan, lengths: BatchLengths) -> MicroBatch:
         if plan.candidates_compressed:
             count = plan.batch_size * size["candidates"]
             readings.append(Reading(COMPRESSOR, count, size["document_tokens"], trained=False))
-        if plan.contrastive:
+        if not plan.reads_answers:
             return MicroBatch(tuple(readings), contrasted=plan.batch_size * size["candidates"])
     else:
         readings = [Reading(COMPRESSOR, size["documents"], size["document_tokens"])]

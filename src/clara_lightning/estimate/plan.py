@@ -16,6 +16,7 @@ from clara_lightning.backbone.quantization import is_quantized
 from clara_lightning.corpus.index_entry import IndexKind
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.errors import ClaraError
+from clara_lightning.objectives.estimators import Estimator, StraightThrough
 from clara_lightning.objectives.scores import ScoreName
 
 Task = Literal["pretraining", "instruction", "joint", "encoding"]
@@ -47,7 +48,7 @@ class Plan:
         documents: memories in a prompt.
         candidates: documents a question chooses from; 0 but in stage 3.
         candidates_compressed: whether the candidates are compressed in every step.
-        contrastive: whether the query reasoner learns from gold documents, and nothing is answered.
+        reads_answers: whether a step reads answers from what was taken.
         accumulate: micro-batches of an optimizer step.
         max_steps: -1 where epochs decide.
         max_epochs: passes over the data.
@@ -72,7 +73,7 @@ class Plan:
     documents: int
     candidates: int
     candidates_compressed: bool
-    contrastive: bool
+    reads_answers: bool
     accumulate: int
     max_steps: int
     max_epochs: int
@@ -106,8 +107,9 @@ def read_plan(settings: Mapping[str, Any]) -> Plan:
     notes += _not_counted(model)
     searched = model.get("candidates") == "search"
     adapters = (COMPRESSOR, GENERATOR, QUERY_REASONER) if task == "joint" else (COMPRESSOR, GENERATOR)
-    contrastive = task == "joint" and model.get("objective") == "contrastive"
-    joint = (QUERY_REASONER,) if contrastive else (GENERATOR, QUERY_REASONER)
+    estimators, trains_generator = _estimators(model), model.get("train_generator", True)
+    by_answers = trains_generator or any(each.has_rows or each.success_temperature for each in estimators)
+    joint = (GENERATOR, QUERY_REASONER) if trains_generator else (QUERY_REASONER,)
     trained = {"joint": joint, "encoding": ()}.get(task, (COMPRESSOR, GENERATOR))
     return Plan(
         task=task,
@@ -122,7 +124,7 @@ def read_plan(settings: Mapping[str, Any]) -> Plan:
         documents={"instruction": data.get("documents_per_question"), "joint": model.get("top_k")}.get(task) or 1,
         candidates=int(model["num_candidates"]) if task == "joint" else 0,
         candidates_compressed=task == "joint" and not searched and not model.get("store"),
-        contrastive=contrastive,
+        reads_answers=task != "joint" or by_answers,
         accumulate=int(trainer["accumulate_grad_batches"]),
         max_steps=int(trainer["max_steps"]),
         max_epochs=_epochs(trainer),
@@ -139,8 +141,7 @@ def read_plan(settings: Mapping[str, Any]) -> Plan:
 def _task(settings: Mapping[str, Any]) -> Task:
     """By the first class of ours that the DataModule is or comes from."""
     path = str(settings["data"]["class_path"])
-    module, _, name = path.rpartition(".")
-    for known in type.mro(getattr(import_module(module), name)):
+    for known in type.mro(_class(path)):
         if known.__name__ in _TASKS:
             return _TASKS[known.__name__]
     raise ClaraError(f"data.class_path: {path} is no DataModule of clara_lightning: its steps are unknown")
@@ -159,14 +160,25 @@ def _not_counted(model: Mapping[str, Any]) -> list[str]:
     notes = []
     if model.get("distill"):
         notes.append("distill: the forward pass over the documents' text, from which is learned, is not counted")
-    names = [str(each.get("class_path", "")).rpartition(".")[2] for each in model.get("estimators") or ()]
-    if alone := [name for name in names if name in ("Distill", "LeaveOneOut")]:
+    if alone := [type(each).__name__ for each in _estimators(model) if each.has_loss and not each.needs_gold]:
         notes.append(f"{', '.join(alone)}: the forward pass over documents that are read one by one is not counted")
     if model.get("nested"):
         notes.append("nested: counted as if every batch had memory_tokens; shorter memories cost less")
     if (model.get("curriculum") or {}).get("text_share"):
         notes.append("curriculum: counted as if all documents were memory from the first step on")
     return notes
+
+
+def _estimators(model: Mapping[str, Any]) -> list[Estimator]:
+    given = model.get("estimators")
+    if not given:
+        return [StraightThrough()]
+    return [_class(each["class_path"])(**(each.get("init_args") or {})) for each in given]
+
+
+def _class(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
 
 
 def _backbone(parent: AdapterFolder | None, model: Mapping[str, Any]) -> BackboneConfig:

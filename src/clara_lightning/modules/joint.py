@@ -1,4 +1,4 @@
-"""Stage 3: the generator's loss trains the query reasoner, or for comparison a contrastive loss does."""
+"""Stage 3: the answer's loss trains the query reasoner and the generator, gold documents help, or teach alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from clara_lightning.backbone.folder import AdapterFolder, RetrievalConfig, fing
 from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.backbone.memory import MemoryKind
 from clara_lightning.corpus.candidates import (
-    Candidates,
     CandidateSource,
     GivenCandidates,
     GoldDocuments,
@@ -26,7 +25,7 @@ from clara_lightning.corpus.candidates import (
     check_search,
     other_candidates,
 )
-from clara_lightning.corpus.contrast import has_gold, questions_with_gold
+from clara_lightning.corpus.contrast import has_gold
 from clara_lightning.corpus.search import open_index
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.data.examples import ExamplesDataModule
@@ -39,16 +38,15 @@ from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import ClaraModule, adamw
 from clara_lightning.modules.overview import default_of
 from clara_lightning.modules.schedule import ScheduleConfig
-from clara_lightning.modules.search import Found, SearchFigures, contrastive_losses
+from clara_lightning.modules.search import BatchTeacher, Found, SearchFigures, contrastive_losses
 from clara_lightning.modules.sharding import ShardedStrategy
 from clara_lightning.modules.validation import CONDITIONS, Asked, measure_conditions
-from clara_lightning.objectives.estimators import Estimator, ReadAlone, Selection, StraightThrough
+from clara_lightning.objectives.estimators import Estimator, Selection, StraightThrough
 from clara_lightning.objectives.metrics import collapse_statistics
 from clara_lightning.objectives.monitors import ConditionLosses
 from clara_lightning.objectives.scores import ScoreName, score
 
-Objective = Literal["answer", "contrastive"]
-OBJECTIVE_KEY = "clara_objective"
+GENERATOR_KEY = "clara_train_generator"
 
 log = logging.getLogger(__name__)
 
@@ -66,12 +64,11 @@ class JointRAGModule(ClaraModule):
 
     The query reasoner starts as a copy of the compressor, which is frozen. It reads the question and gives query
     vectors; each candidate document gets a score; ``top_k`` of them are taken; the generator reads their memory and
-    writes the answer. The gradient reaches the query reasoner by ``estimators``.
+    writes the answer. The gradient reaches the query reasoner by ``estimators``, of which some have losses of their
+    own: from gold documents, or from how well each document by itself tells the answer.
 
-    With ``objective: contrastive`` the same query reasoner learns from gold documents instead, as a baseline, and the
-    generator stays as it is. The loss is :func:`~clara_lightning.objectives.losses.info_nce` over the candidates and
-    gold documents of all questions that a device has at a time. Which those are depends on ``batch_size``, devices and
-    ``accumulate_grad_batches``: here, and only here, a step that is spread otherwise is another step.
+    With ``train_generator: false`` and such estimators alone, no answer is read from what was taken: the steps of a
+    warm-up are cheap (``configs/retrieval.yaml``).
 
     Args:
         backbone: pretrained weights; the name may be left out where ``init_from`` names it.
@@ -82,12 +79,12 @@ class JointRAGModule(ClaraModule):
         top_k: k, documents that the generator reads.
         score: ``maxsim`` (late interaction), ``flat`` (cosine of the flattened memory, the method's) or ``mean``
             (cosine of the mean memory vectors).
-        objective: ``answer``, or ``contrastive``, for which questions need gold documents.
-        temperature: tau of the soft selection, or of the contrastive loss.
+        train_generator: whether the generator learns from the loss of the answer, or stays as it is.
+        temperature: tau of the soft selection, and of the contrastive loss.
         final_temperature: tau at the last step, which it nears by the same factor each step; by default it stays.
         learn_temperature: tau is trained along.
         standardise: divide each question's scores by their spread over its candidates before ``temperature``.
-        estimators: how the answer's loss teaches the scores; the signals of several are summed. By default
+        estimators: what teaches the scores; the signals of several are summed. By default
             :class:`~clara_lightning.objectives.estimators.StraightThrough`.
         optimizer: called with the parameter groups.
         schedule: warmup and decay of the learning rate.
@@ -112,7 +109,7 @@ class JointRAGModule(ClaraModule):
         num_candidates: int = 20,
         top_k: int = 5,
         score: ScoreName = "maxsim",
-        objective: Objective = "answer",
+        train_generator: bool = True,
         temperature: float = 0.02,
         final_temperature: float | None = None,
         learn_temperature: bool = False,
@@ -154,7 +151,7 @@ class JointRAGModule(ClaraModule):
         self.num_candidates = num_candidates
         self.top_k = top_k
         self.score: ScoreName = score
-        self.objective: Objective = objective
+        self.train_generator = train_generator
         self.select = Selection(
             k=top_k,
             estimators=(StraightThrough(),) if estimators is None else estimators,
@@ -177,13 +174,18 @@ class JointRAGModule(ClaraModule):
 
     @property
     def trained(self) -> Sequence[str]:
-        """Query reasoner and, unless it is contrastive, generator; the compressor is frozen, so a store stays valid."""
-        return (QUERY_REASONER,) if self.is_contrastive else (GENERATOR, QUERY_REASONER)
+        """Query reasoner and, as configured, generator; the compressor is frozen, so a store stays valid."""
+        return (GENERATOR, QUERY_REASONER) if self.train_generator else (QUERY_REASONER,)
+
+    @property
+    def reads_answers(self) -> bool:
+        """Whether training reads the answers from what was taken."""
+        return self.train_generator or self.select.has_rows or self.select.weighs_success
 
     @property
     def is_contrastive(self) -> bool:
-        """Whether gold documents are the teacher, and not the answer's loss."""
-        return self.objective == "contrastive"
+        """Whether gold documents are all that teaches."""
+        return self.select.needs_gold and not self.reads_answers
 
     @property
     def retrieval(self) -> RetrievalConfig:
@@ -209,20 +211,17 @@ class JointRAGModule(ClaraModule):
         self.backbone.start_query_reasoner()
 
     def in_effect(self) -> dict[str, str]:
-        """The objective, where it is not the method's."""
-        if not self.is_contrastive:
-            return {}
-        return {"objective": f"contrastive at temperature {self.select.temperature:g}: the query reasoner alone learns"}
+        """What teaches the scores."""
+        names = " + ".join(type(each).__name__ for each in self.select.estimators)
+        return {"estimators": f"{names} at temperature {self.select.temperature:g}"}
 
     def without_effect(self) -> list[str]:
-        """``num_candidates``, where candidates are given; how the selection trains, where it does not train."""
+        """``num_candidates``, where candidates are given; ``standardise``, where gold documents alone teach."""
         found = []
         if self.candidates == "given" and self.num_candidates != default_of(JointRAGModule, "num_candidates"):
             found.append("model.init_args.num_candidates: model.init_args.candidates is 'given'")
-        given = {"standardise": self.select.standardised, "estimators": self.select.estimators != (StraightThrough(),)}
-        if self.is_contrastive:
-            reason = "model.init_args.objective is 'contrastive'"
-            found += [f"model.init_args.{name}: {reason}" for name, is_given in given.items() if is_given]
+        if self.select.standardised and self.select.needs_gold:
+            found.append("model.init_args.standardise: no estimator of model.init_args.estimators uses such scores")
         return found
 
     def take_data(self, data: Any, *, speaks: bool) -> None:
@@ -245,12 +244,18 @@ class JointRAGModule(ClaraModule):
     def _look_for_gold(self, data: QADataModule, *, speaks: bool) -> None:
         """Leave out what contrastive training cannot learn from, and say what is measured in part alone."""
         searched, num_rows = self.candidates == "search", len(data.train_rows)
+        with_gold = [row for row in data.train_rows if has_gold(row, searched=searched)]
         if self.is_contrastive and num_rows:
-            data.train_rows = questions_with_gold(data.train_rows, searched=searched)
-        left_out = num_rows - len(data.train_rows)
+            if not with_gold:
+                raise ClaraError(
+                    "model.init_args.estimators: gold documents alone teach, but no training question has one"
+                )
+            data.train_rows = with_gold
+        without = num_rows - len(with_gold)
         unknown = sum(not has_gold(row, searched=searched) for row in data.val_rows)
-        if left_out and speaks:
-            log.warning("%d of %d training questions name no gold document and are left out", left_out, num_rows)
+        if self.select.learns_from_gold and without and speaks:
+            outcome = "are left out" if self.is_contrastive else "teach by the answer alone"
+            log.warning("%d of %d training questions name no gold document and %s", without, num_rows, outcome)
         if unknown and speaks:
             text = "%d of %d validation questions name no gold document: val/ce_retrieved and answers alone count them"
             log.info(text, unknown, len(data.val_rows))
@@ -259,8 +264,8 @@ class JointRAGModule(ClaraModule):
         """Build the backbone, and compare the store with the compressor."""
         if hasattr(self, "backbone"):
             return
-        if self.trained_beside() and isinstance(self.trainer.strategy, ShardedStrategy):
-            raise ClaraError("model.init_args.learn_temperature must be false where trainer.strategy is sharded")
+        if isinstance(self.trainer.strategy, ShardedStrategy):
+            self._refuse_shards()
         super().configure_model()
         store = self._store
         if store is not None:
@@ -275,6 +280,15 @@ class JointRAGModule(ClaraModule):
             index = open_index(store, score=self.score)
             self._source = SearchedCandidates(store, index, num_candidates=self.num_candidates)
 
+    def _refuse_shards(self) -> None:
+        """Shards hold what is in the backbone, and are gathered by all processes at once."""
+        if self.trained_beside():
+            raise ClaraError("model.init_args.learn_temperature must be false where trainer.strategy is sharded")
+        if any(getattr(each, "unlabelled", False) for each in self.select.estimators):
+            raise ClaraError(
+                "model.init_args.estimators: unlabelled of Distill must be false where trainer.strategy is sharded"
+            )
+
     def trained_beside(self) -> list[nn.Parameter]:
         """The temperature, where it is learned."""
         return list(self.select.parameters())
@@ -284,15 +298,14 @@ class JointRAGModule(ClaraModule):
         return [*super().own_state(), *(f"select.{name}" for name in self.select.state_dict())]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """As every stage, and note an objective that is not the method's."""
+        """As every stage, and note whether the generator learns."""
         super().on_save_checkpoint(checkpoint)
-        if self.is_contrastive:
-            checkpoint[OBJECTIVE_KEY] = self.objective
+        checkpoint[GENERATOR_KEY] = self.train_generator
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """As every stage, and refuse a checkpoint of another objective."""
+        """As every stage, and refuse a checkpoint that trained other adapters."""
         super().on_load_checkpoint(checkpoint)
-        check_objective(checkpoint, self.objective)
+        check_generator(checkpoint, self.train_generator)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """As every stage, and set the temperature of the step."""
@@ -302,7 +315,7 @@ class JointRAGModule(ClaraModule):
     def training_step(self, batch: list[Question], batch_idx: int) -> Tensor:
         """Loss of one batch."""
         found = self._search(batch)
-        terms = [self._contrast_losses(batch, found)] if self.is_contrastive else self._answer_losses(batch, found)
+        terms = self._losses(batch, found)
         parts = self.step_means.add([losses_B.sum() for losses_B in terms], batch, batch_idx)
         if (step := self.step_means.whole(batch_idx)) is not None:
             for name, value in zip(("loss", "estimator_loss"), step, strict=False):
@@ -319,11 +332,9 @@ class JointRAGModule(ClaraModule):
         return [answering_request(row, template=self.prompt, documents=self.top_k) for row in examples]
 
     def targets(self, examples: Sequence[Question]) -> tuple[int, ...]:
-        """Answer tokens, and questions where estimators have a loss; questions, where training is contrastive."""
-        if self.is_contrastive:
-            return (len(examples),)
-        tokens = self.backbone.prompts.count_answer_tokens(self.requests(examples))
-        return (tokens, len(examples)) if self.select.has_losses else (tokens,)
+        """Answer tokens, where answers are read from what was taken; questions, where estimators have a loss."""
+        tokens = [self.backbone.prompts.count_answer_tokens(self.requests(examples))] if self.reads_answers else []
+        return (*tokens, len(examples)) if self.select.has_losses else tuple(tokens)
 
     def on_validation_epoch_start(self) -> None:
         """Begin a validation."""
@@ -338,8 +349,7 @@ class JointRAGModule(ClaraModule):
         gold = self.source.gold(batch, found.candidates)
         self.searches.add(found, real=real)
         if self.is_contrastive:
-            known = sum(bool(own.keys) for own in gold[:real])
-            self.searches.contrast.update(self._contrast(found, gold, in_batch=False)[:known])
+            self.searches.contrast.update(self._contrast(found, gold)[: sum(bool(own.keys) for own in gold[:real])])
         prompts, memory_BKLD = self.requests(batch), found.memory_BKLD()
         loss = self.backbone.answer_loss(prompts, memory_BKLD)
         self.losses.update("retrieved", loss.sum_B[:real], loss.tokens_B[:real])
@@ -372,43 +382,38 @@ class JointRAGModule(ClaraModule):
         candidates = self.source(batch, query)
         scores_BN = score(self.score, query.memory_NLD, candidates.memory_BNLD, query.weights_NL)
         mask_BN = None if candidates.is_full else candidates.mask_BN
-        taught_BN = scores_BN.detach() if self.is_contrastive else scores_BN
-        selected = self.select(taught_BN, mask_BN, self._reader(batch, candidates))
-        return Found(query, candidates, scores_BN, selected)
+        teacher = BatchTeacher(
+            self.backbone,
+            self.source,
+            name=self.score,
+            template=self.prompt,
+            questions=batch,
+            query=query,
+            candidates=candidates,
+        )
+        return Found(query, candidates, scores_BN, self.select(scores_BN, mask_BN, teacher))
 
-    def _reader(self, batch: list[Question], candidates: Candidates) -> ReadAlone:
-        """What the answers cost from single candidates, without gradient."""
-
-        @torch.no_grad()
-        def read(places_BM: Tensor) -> Tensor:
-            rows = [question for question in batch for _ in range(places_BM.shape[1])]
-            prompts = [answering_request(row, template=self.prompt, documents=1) for row in rows]
-            memory_BMLD = torch.take_along_dim(candidates.memory_BNLD, places_BM[..., None, None], dim=1)
-            with self.backbone.evaluating():
-                return self.backbone.answer_loss(prompts, memory_BMLD.flatten(0, 1)).mean_B.view(places_BM.shape)
-
-        return read
-
-    def _answer_losses(self, batch: list[Question], found: Found) -> list[Tensor]:
+    def _losses(self, batch: list[Question], found: Found) -> list[Tensor]:
         """Negative log-likelihood of each answer from what was taken ``(B,)``; beside it the estimators' losses."""
-        requests, selected = self.requests(batch), found.selected
+        selected = found.selected
+        own = [] if selected.loss_B is None else [selected.loss_B]
+        if not self.reads_answers:
+            return own
+        requests = self.requests(batch)
         loss = self.backbone.answer_loss(requests, found.memory_BKLD())
         if self.select.weighs_success:
             with torch.no_grad(), self.backbone.evaluating():
                 without = self.backbone.answer_loss([replace(prompt, background=()) for prompt in requests])
             selected.weigh(loss.mean_B, without.mean_B)
-        return [loss.sum_B, *([] if selected.loss_B is None else [selected.loss_B])]
+        return [loss.sum_B, *own]
 
-    def _contrast_losses(self, batch: list[Question], found: Found) -> Tensor:
-        """Contrastive loss of each question against the documents of the batch ``(B,)``."""
-        gold = self.source.gold(batch, found.candidates)
-        for question, own in zip(batch, gold, strict=True):
-            if not own.keys:  # of a DataModule of the user's own: others were looked through at the start
-                raise ClaraError(f"question {question.id!r}: no gold document, and objective is 'contrastive'")
-        return self._contrast(found, gold, in_batch=True)
-
-    def _contrast(self, found: Found, gold: Sequence[GoldDocuments], *, in_batch: bool) -> Tensor:
-        return contrastive_losses(found, gold, name=self.score, temperature=self.select.tau, in_batch=in_batch)
+    def _contrast(self, found: Found, gold: Sequence[GoldDocuments]) -> Tensor:
+        """Contrastive loss of each question that has gold documents, against its own candidates."""
+        temperature = self.select.tau
+        _, losses = contrastive_losses(
+            found.query, found.candidates, gold, name=self.score, temperature=temperature, in_batch=False
+        )
+        return losses
 
     def _asked(self, batch: list[Question], found: Found, gold: Sequence[GoldDocuments]) -> list[Asked]:
         """Each question with its gold documents, and with candidates in their place."""
@@ -419,15 +424,15 @@ class JointRAGModule(ClaraModule):
         ]
 
 
-def check_objective(checkpoint: Mapping[str, Any], wanted: str) -> None:
-    """Refuse to resume a training from one with another objective, which trains other weights.
+def check_generator(checkpoint: Mapping[str, Any], wanted: bool) -> None:
+    """Refuse to resume a training from one that trained other adapters.
 
     Raises:
-        ClaraError: the checkpoint's objective is not ``wanted``.
+        ClaraError: whether the checkpoint's generator was trained is not as ``wanted``.
     """
-    found = checkpoint.get(OBJECTIVE_KEY, "answer")
+    found = checkpoint.get(GENERATOR_KEY, wanted)
     if found != wanted:
         raise ClaraError(
-            f"--ckpt_path: the checkpoint was trained with model.init_args.objective {found}, here it is {wanted}; "
-            "to start from its adapters set model.init_args.init_from"
+            f"--ckpt_path: the checkpoint is of model.init_args.train_generator {str(found).lower()}, here it is "
+            f"{str(wanted).lower()}; to start from its adapters set model.init_args.init_from"
         )

@@ -174,8 +174,8 @@ def _notes(module: ClaraModule) -> Iterator[str]:
         return
     if module.candidates == "search":
         yield f"the documents are the best {module.num_candidates} of the store, by the query reasoner of each step"
-    if module.is_contrastive:
-        yield "objective contrastive: training looks at questions and documents; only validation feeds the prompts"
+    if not module.reads_answers:
+        yield "no answer is read from what was taken in training: only validation feeds the prompts"
 
 
 def _said(example: ReadingExample | Question) -> ReadingExample | Question:

@@ -1,6 +1,7 @@
-"""What a batch of questions finds in stage 3, the contrastive loss over it, and what a validation measures of it.
+"""What a batch of questions finds in stage 3, what else teaches its scores, and what a validation measures of it.
 
-Shapes: B questions, N candidates, X documents of a batch, K documents taken, L memory tokens, D hidden size.
+Shapes: B questions, N candidates, M documents that are read alone, K documents taken, X documents of a batch, L memory
+tokens, D hidden size.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from clara_lightning.backbone.backbone import Compressed
-from clara_lightning.corpus.candidates import Candidates, GoldDocuments
+from clara_lightning.backbone.backbone import ClaraBackbone, Compressed
+from clara_lightning.corpus.candidates import Candidates, CandidateSource, GoldDocuments
 from clara_lightning.corpus.contrast import pool_documents
+from clara_lightning.data.prompts import PromptTemplate
+from clara_lightning.data.records import Question
+from clara_lightning.data.requests import answering_request
 from clara_lightning.objectives.estimators import Selected
 from clara_lightning.objectives.losses import info_nce
 from clara_lightning.objectives.metrics import RetrievalScores
@@ -41,23 +45,95 @@ class Found(NamedTuple):
         return mix(self.selected.selection_BKN, self.candidates.memory_BNLD)
 
 
-def contrastive_losses(
-    found: Found, gold: Sequence[GoldDocuments], *, name: ScoreName, temperature: float | Tensor, in_batch: bool
-) -> Tensor:
-    """Contrastive loss of each question that has gold documents, in their order.
+class BatchTeacher:
+    """What estimators may ask about a batch; see :class:`~clara_lightning.objectives.estimators.Teacher`.
 
     Args:
-        found: by B questions.
-        gold: gold documents of the same questions.
+        backbone: reads.
+        source: knows gold documents.
+        name: score between questions and documents.
+        template: of the prompts.
+        questions: the batch.
+        query: its query vectors.
+        candidates: its candidates.
+    """
+
+    def __init__(
+        self,
+        backbone: ClaraBackbone,
+        source: CandidateSource,
+        *,
+        name: ScoreName,
+        template: PromptTemplate,
+        questions: Sequence[Question],
+        query: Compressed,
+        candidates: Candidates,
+    ) -> None:
+        self.backbone = backbone
+        self.source = source
+        self.name: ScoreName = name
+        self.template = template
+        self.questions = questions
+        self.query = query
+        self.candidates = candidates
+
+    @property
+    def has_gold_B(self) -> Tensor:
+        """Which questions have a gold document, found or not."""
+        return self.candidates.num_gold_B > 0
+
+    @torch.no_grad()
+    def alone(self, places_BM: Tensor, asked_B: Tensor | None = None) -> Tensor:
+        """Read candidates one by one."""
+        asked = list(range(len(self.questions))) if asked_B is None else asked_B.nonzero()[:, 0].tolist()
+        losses_BM = self.query.memory_NLD.new_zeros(places_BM.shape, dtype=torch.float32)
+        if not asked:
+            return losses_BM
+        places_CM = places_BM[asked]
+        prompts = [
+            answering_request(self.questions[number], template=self.template, documents=1)
+            for number in asked
+            for _ in range(places_CM.shape[1])
+        ]
+        memory_CMLD = torch.take_along_dim(self.candidates.memory_BNLD[asked], places_CM[..., None, None], dim=1)
+        with self.backbone.evaluating():
+            read = self.backbone.answer_loss(prompts, memory_CMLD.flatten(0, 1)).mean_B
+        losses_BM[asked] = read.view(places_CM.shape).to(losses_BM)
+        return losses_BM
+
+    def contrast(self, *, temperature: float | Tensor, in_batch: bool) -> Tensor:
+        """Gold documents of each question against the others."""
+        gold = self.source.gold(self.questions, self.candidates)
+        known_B, losses = contrastive_losses(
+            self.query, self.candidates, gold, name=self.name, temperature=temperature, in_batch=in_batch
+        )
+        return losses.new_zeros(len(known_B)).index_put((known_B,), losses)
+
+
+def contrastive_losses(
+    query: Compressed,
+    candidates: Candidates,
+    gold: Sequence[GoldDocuments],
+    *,
+    name: ScoreName,
+    temperature: float | Tensor,
+    in_batch: bool,
+) -> tuple[Tensor, Tensor]:
+    """Which questions have gold documents ``(B,)``, and the contrastive loss of each of these, in their order.
+
+    Args:
+        query: of B questions.
+        candidates: of the same questions.
+        gold: their gold documents.
         name: score between questions and documents.
         temperature: of the loss.
         in_batch: against the documents of all B questions, or a question's own candidates alone.
     """
-    pool = pool_documents(found.candidates, gold)
-    scores_BX = score(name, found.query.memory_NLD, pool.memory_XLD, found.query.weights_NL)
+    pool = pool_documents(candidates, gold)
+    scores_BX = score(name, query.memory_NLD, pool.memory_XLD, query.weights_NL)
     mask_BX = torch.ones_like(pool.own_BX) if in_batch else pool.own_BX
     known_B = pool.gold_BX.any(dim=1)
-    return info_nce(scores_BX[known_B], pool.gold_BX[known_B], mask_BX[known_B], temperature=temperature)
+    return known_B, info_nce(scores_BX[known_B], pool.gold_BX[known_B], mask_BX[known_B], temperature=temperature)
 
 
 class SearchFigures(nn.Module):

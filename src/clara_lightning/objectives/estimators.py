@@ -6,7 +6,7 @@ Shapes: B questions, N candidates, K slots, M documents that are read alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -26,8 +26,35 @@ from clara_lightning.objectives.topk import PUBLISHED_LEAK, best_first, check_en
 
 SETTING = "model.init_args.estimators"
 
-ReadAlone = Callable[[Tensor], Tensor]
-"""What each answer costs from candidates ``(B, M)``, by their places, that are read one by one: nats a token."""
+
+class Teacher(Protocol):
+    """What an estimator may ask about a batch beside its scores."""
+
+    @property
+    def has_gold_B(self) -> Tensor:
+        """Which questions have a gold document."""
+        ...
+
+    def alone(self, places_BM: Tensor, asked_B: Tensor | None = None) -> Tensor:
+        """What each answer costs from single candidates.
+
+        Args:
+            places_BM: which are read, one by one.
+            asked_B: questions for which they are; None means all.
+
+        Returns:
+            ``(B, M)`` nats an answer token, without gradient; zeros for questions that are not asked.
+        """
+        ...
+
+    def contrast(self, *, temperature: float | Tensor, in_batch: bool) -> Tensor:
+        """:func:`~clara_lightning.objectives.losses.info_nce` of each question ``(B,)``; 0 where no document is gold.
+
+        Args:
+            temperature: of the loss.
+            in_batch: against the candidates of all questions, or a question's own alone.
+        """
+        ...
 
 
 class Choice(NamedTuple):
@@ -38,12 +65,14 @@ class Choice(NamedTuple):
         noise_BN: what was added before the order was made; zeros where the best are taken.
         order_BN: candidates in the order in which slots take them, those that are not there last.
         k: slots.
+        tau: what the scores were divided by.
     """
 
     logits_BN: Tensor
     noise_BN: Tensor
     order_BN: Tensor
     k: int
+    tau: float | Tensor
 
     @property
     def taken_BK(self) -> Tensor:
@@ -71,7 +100,9 @@ class Estimator(Protocol):
         success_temperature: T of :func:`~clara_lightning.objectives.gradients.success_weights`; ``None``: all
             questions teach alike.
         draws: whether it needs documents drawn by the scores, and not the best.
-        reads_alone: whether it has a loss of its own, of documents that are read one by one.
+        has_rows: whether the loss of the answer teaches, through the documents that are taken.
+        has_loss: whether a loss of its own teaches.
+        needs_gold: whether questions without a gold document teach nothing.
     """
 
     @property
@@ -81,10 +112,14 @@ class Estimator(Protocol):
     @property
     def draws(self) -> bool: ...
     @property
-    def reads_alone(self) -> bool: ...
+    def has_rows(self) -> bool: ...
+    @property
+    def has_loss(self) -> bool: ...
+    @property
+    def needs_gold(self) -> bool: ...
 
-    def __call__(self, choice: Choice, read_alone: ReadAlone) -> Signal:
-        """The signal of one batch; ``read_alone`` is called once at most."""
+    def __call__(self, choice: Choice, teacher: Teacher) -> Signal:
+        """The signal of one batch."""
         ...
 
 
@@ -116,16 +151,40 @@ class _Weighted:
         return False
 
     @property
-    def reads_alone(self) -> bool:
+    def has_rows(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
+    def has_loss(self) -> bool:
         """No: it has rows."""
         return False
+
+    @property
+    def needs_gold(self) -> bool:
+        """No."""
+        return False
+
+
+class _OwnLoss(_Weighted):
+    """What estimators have that teach by a loss of their own."""
+
+    @property
+    def has_rows(self) -> bool:
+        """No: it has a loss."""
+        return False
+
+    @property
+    def has_loss(self) -> bool:
+        """Yes."""
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
 class StraightThrough(_Weighted):
     """Forward the best documents, backward their soft mixture, without mass on what earlier slots took."""
 
-    def __call__(self, choice: Choice, read_alone: ReadAlone) -> Signal:
+    def __call__(self, choice: Choice, teacher: Teacher) -> Signal:
         """See :class:`Estimator`."""
         return Signal(rows_BKN=slot_rows(choice.logits_BN, choice.order_BN, k=choice.k))
 
@@ -134,7 +193,7 @@ class StraightThrough(_Weighted):
 class Published(StraightThrough):
     """As :class:`StraightThrough`, but the mask of what is taken leaks (the reference's), for comparison."""
 
-    def __call__(self, choice: Choice, read_alone: ReadAlone) -> Signal:
+    def __call__(self, choice: Choice, teacher: Teacher) -> Signal:
         """See :class:`Estimator`."""
         return Signal(rows_BKN=slot_rows(choice.logits_BN, choice.order_BN, k=choice.k, leak=PUBLISHED_LEAK))
 
@@ -148,7 +207,7 @@ class Gumbel(_Weighted):
         """Yes."""
         return True
 
-    def __call__(self, choice: Choice, read_alone: ReadAlone) -> Signal:
+    def __call__(self, choice: Choice, teacher: Teacher) -> Signal:
         """See :class:`Estimator`."""
         return Signal(rows_BKN=slot_rows(choice.logits_BN + choice.noise_BN, choice.order_BN, k=choice.k))
 
@@ -157,7 +216,7 @@ class Gumbel(_Weighted):
 class ReinMax(Gumbel):
     """Documents are drawn without replacement; backward the soft choice to second order."""
 
-    def __call__(self, choice: Choice, read_alone: ReadAlone) -> Signal:
+    def __call__(self, choice: Choice, teacher: Teacher) -> Signal:
         """See :class:`Estimator`."""
         soft_BKN = slot_rows(choice.logits_BN, choice.order_BN, k=choice.k)
         hard_BKN = one_hot(choice.taken_BK, choice.logits_BN.shape[1]).to(soft_BKN.dtype)
@@ -165,7 +224,7 @@ class ReinMax(Gumbel):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeaveOneOut(Gumbel):
+class LeaveOneOut(_OwnLoss):
     """REINFORCE (RLOO): the documents drawn are read one by one, and each is compared with the others.
 
     Its gradient is, in the mean, that of what the answer costs from one document that the scores draw. It needs
@@ -173,47 +232,79 @@ class LeaveOneOut(Gumbel):
     """
 
     @property
-    def reads_alone(self) -> bool:
+    def draws(self) -> bool:
         """Yes."""
         return True
 
-    def __call__(self, choice: Choice, read_alone: ReadAlone) -> Signal:
+    def __call__(self, choice: Choice, teacher: Teacher) -> Signal:
         """See :class:`Estimator`."""
         log_shares_BN = choice.logits_BN.log_softmax(dim=-1)
         outside_B = log_shares_BN.detach().scatter(1, choice.taken_BK, -torch.inf).logsumexp(dim=-1)
-        losses_BK = read_alone(choice.taken_BK)
+        losses_BK = teacher.alone(choice.taken_BK)
         return Signal(loss_B=leave_one_out(log_shares_BN.gather(1, choice.taken_BK), outside_B, losses_BK))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Distill(_Weighted):
+class Distill(_OwnLoss):
     """PDist: the retriever's distribution follows that of how well each document, read alone, tells the answer.
 
     Args:
         documents: so many of the best candidates are read; by default all.
         temperature: T, of the reader's distribution, in nats an answer token.
+        unlabelled: questions without a gold document alone are taught: beside :class:`Contrastive`, which teaches the
+            others.
     """
 
     documents: int | None = None
     temperature: float = 0.1
+    unlabelled: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.documents is not None and self.documents < 2:
             raise ClaraError(f"{SETTING}: documents of Distill must be >= 2, got {self.documents}")
 
-    @property
-    def reads_alone(self) -> bool:
-        """Yes."""
-        return True
-
-    def __call__(self, choice: Choice, read_alone: ReadAlone) -> Signal:
+    def __call__(self, choice: Choice, teacher: Teacher) -> Signal:
         """See :class:`Estimator`."""
         num = choice.logits_BN.shape[1]
         best_BM = choice.logits_BN.detach().topk(min(self.documents or num, num)).indices
         logits_BM = choice.logits_BN.gather(1, best_BM)
-        losses_BM = read_alone(best_BM)
-        return Signal(loss_B=distillation(logits_BM, losses_BM, ~logits_BM.isinf(), temperature=self.temperature))
+        asked_B = ~teacher.has_gold_B if self.unlabelled else None
+        losses_BM = teacher.alone(best_BM, asked_B)
+        loss_B = distillation(logits_BM, losses_BM, ~logits_BM.isinf(), temperature=self.temperature)
+        return Signal(loss_B=loss_B if asked_B is None else loss_B * asked_B)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrastive(_OwnLoss):
+    """Gold documents against the others, for questions that have any; see
+    :func:`~clara_lightning.objectives.losses.info_nce`.
+
+    The temperature is the one of the scores, which are not standardised for it.
+
+    Args:
+        in_batch: against the documents of all questions that a device has at a time, or a question's own alone. With
+            them, ``batch_size``, devices and ``accumulate_grad_batches`` decide what a step is.
+
+    Raises:
+        ClaraError: ``success_temperature`` is given: the answer has no part in it.
+    """
+
+    in_batch: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.success_temperature is not None:
+            raise ClaraError(f"{SETTING}: success_temperature must not be given for Contrastive")
+
+    @property
+    def needs_gold(self) -> bool:
+        """Yes."""
+        return True
+
+    def __call__(self, choice: Choice, teacher: Teacher) -> Signal:
+        """See :class:`Estimator`."""
+        return Signal(loss_B=teacher.contrast(temperature=choice.tau, in_batch=self.in_batch))
 
 
 class Selected(NamedTuple):
@@ -301,7 +392,22 @@ class Selection(nn.Module):
     @property
     def has_losses(self) -> bool:
         """Whether some estimator has a loss of its own."""
-        return any(each.reads_alone for each in self.estimators)
+        return any(each.has_loss for each in self.estimators)
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the loss of the answer teaches the scores."""
+        return any(each.has_rows for each in self.estimators)
+
+    @property
+    def learns_from_gold(self) -> bool:
+        """Whether gold documents teach the scores."""
+        return any(each.needs_gold for each in self.estimators)
+
+    @property
+    def needs_gold(self) -> bool:
+        """Whether nothing else does."""
+        return all(each.needs_gold for each in self.estimators)
 
     @property
     def weighs_success(self) -> bool:
@@ -316,13 +422,13 @@ class Selection(nn.Module):
         logits_BN = scores_BN / self.tau
         return logits_BN if mask_BN is None else logits_BN.masked_fill(~mask_BN, -torch.inf)
 
-    def forward(self, scores_BN: Tensor, mask_BN: Tensor | None, read_alone: ReadAlone) -> Selected:
+    def forward(self, scores_BN: Tensor, mask_BN: Tensor | None, teacher: Teacher) -> Selected:
         """Select k documents for each question.
 
         Args:
             scores_BN: finite scores of the candidates.
             mask_BN: True where a candidate exists; None means everywhere.
-            read_alone: reads candidates one by one; not called in evaluation, nor by estimators that need it not.
+            teacher: asked by estimators that need it, and not in evaluation.
 
         Raises:
             ClaraError: k exceeds the candidates of a question.
@@ -337,18 +443,17 @@ class Selection(nn.Module):
         selection_BKN = one_hot(indices_BK, logits_BN.shape[1]).to(logits_BN.dtype)
         if not taught:
             return Selected(selection_BKN, indices_BK, None, ())
-        return self._taught(Choice(logits_BN, noise_BN, order_BN, self.k), selection_BKN, read_alone)
+        return self._taught(Choice(logits_BN, noise_BN, order_BN, self.k, self.tau), selection_BKN, teacher)
 
-    def _taught(self, choice: Choice, selection_BKN: Tensor, read_alone: ReadAlone) -> Selected:
+    def _taught(self, choice: Choice, selection_BKN: Tensor, teacher: Teacher) -> Selected:
         losses: list[Tensor] = []
         successes: list[tuple[float, list[Tensor]]] = []
-        read = _Once(read_alone)
         for each in self.estimators:
             logits_BN, temperature = choice.logits_BN, each.success_temperature
             if temperature is not None:
                 logits_BN = logits_BN.clone()
                 successes.append((temperature, _weighed(logits_BN)))
-            rows_BKN, loss_B = each(choice._replace(logits_BN=logits_BN), read)
+            rows_BKN, loss_B = each(choice._replace(logits_BN=logits_BN), teacher)
             if rows_BKN is not None:
                 selection_BKN = selection_BKN + each.weight * (rows_BKN - rows_BKN.detach())
             if loss_B is not None:
@@ -359,22 +464,6 @@ class Selection(nn.Module):
     def extra_repr(self) -> str:
         """Name the settings in ``print(module)``."""
         return f"k={self.k}, temperature={self.temperature}, estimators={self.estimators}"
-
-
-class _Once:
-    """Reads no candidate twice for two estimators that ask for the same."""
-
-    def __init__(self, read_alone: ReadAlone) -> None:
-        self.read_alone = read_alone
-        self.found: list[tuple[Tensor, Tensor]] = []
-
-    def __call__(self, places_BM: Tensor) -> Tensor:
-        for places, losses in self.found:
-            if torch.equal(places, places_BM):
-                return losses
-        losses_BM = self.read_alone(places_BM)
-        self.found.append((places_BM, losses_BM))
-        return losses_BM
 
 
 def _weighed(logits_BN: Tensor) -> list[Tensor]:
