@@ -10,20 +10,10 @@ import torch
 
 from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara_lightning.backbone.backbone import ClaraBackbone, Compressed
-from clara_lightning.corpus.candidates import (
-    GivenCandidates,
-    SearchedCandidates,
-    StoredPassages,
-    check_search,
-    other_candidates,
-)
-from clara_lightning.corpus.contrast import pool_documents
-from clara_lightning.corpus.index import ScanIndex
+from clara_lightning.corpus.candidates import GivenCandidates, StoredPassages
 from clara_lightning.data.loading import Batch
 from clara_lightning.data.records import Passage, Question
 from clara_lightning.errors import ClaraError
-from clara_lightning.objectives.metrics import RetrievalScores
-from clara_lightning.objectives.scores import score
 
 PASSAGES = (
     Passage("Paris lies on the Seine.", gold=True),
@@ -89,72 +79,6 @@ def nothing_asked(count: int) -> Compressed:
 @pytest.fixture
 def memory_NLD() -> torch.Tensor:
     return torch.randn(6, 2, 4, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
-
-
-def test_gold_documents_of_a_search_are_read_from_the_store_found_or_not(
-    make_store: Any, memory_NLD: torch.Tensor
-) -> None:
-    store = make_store(memory_NLD)
-    source = SearchedCandidates(store, ScanIndex(store, score="maxsim"), num_candidates=1)
-    questions = [Question("q0", "?", ("yes",), gold_ids=("d4", "d1", "d4")), Question("q1", "?", ("yes",))]
-    nothing = torch.zeros(2, 4)
-    query = Compressed(memory_NLD[:2].float(), nothing, nothing, torch.ones(2, 2), 0)
-
-    first, second = source.gold(questions, source(questions, query))
-
-    assert first.keys == (4, 1)
-    assert source.gold_texts(questions[0]) == ["Title 4\n Text 4.", "Title 1\n Text 1."]
-    assert torch.equal(first.memory_NLD, memory_NLD[[4, 1]])
-    assert (second.keys, len(second.memory_NLD)) == ((), 0)
-
-
-def recall_by_document(scores: list[float], ids: list[str], gold: set[str], *, top_k: int) -> float:
-    """Of the gold documents, those that have a chunk among the best, counted one by one."""
-    ranked = sorted(range(len(ids)), key=lambda row: (-scores[row], row))
-    return len({ids[row].partition("#")[0] for row in ranked[:top_k]} & gold) / len(gold)
-
-
-def test_a_search_counts_a_document_in_chunks_once_where_its_best_chunk_stands(make_store: Any) -> None:
-    ids = ["a#1", "b", "a#2", "c#1", "c#2", "a#3", "d", "c#3"]
-    memory_NLD = torch.randn(8, 2, 4, generator=torch.Generator().manual_seed(3)).to(torch.bfloat16)
-    store = make_store(memory_NLD, ids=ids, chunk_tokens=32)
-    source = SearchedCandidates(store, ScanIndex(store, score="maxsim"), num_candidates=5)
-    gold = [{"a"}, {"c", "b"}, {"d", "a", "c"}]
-    questions = [Question(f"q{n}", "?", ("yes",), gold_ids=tuple(sorted(each))) for n, each in enumerate(gold)]
-    query = torch.randn(3, 2, 4, generator=torch.Generator().manual_seed(4))
-    asked = Compressed(query, torch.zeros(3, 4), torch.zeros(3, 4), torch.ones(3, 2), 0)
-
-    found = source(questions, asked)
-
-    metric = RetrievalScores(top_k=(1, 2, 4))
-    metric.update(
-        score("maxsim", query, found.memory_BNLD, asked.weights_NL), found.gold_BN, num_gold_B=found.num_gold_B
-    )
-    scores = score("maxsim", query, memory_NLD.float(), asked.weights_NL).tolist()
-    for k in (1, 2, 4):
-        wanted = [recall_by_document(each, ids, own, top_k=k) for each, own in zip(scores, gold, strict=True)]
-        assert metric.compute()[f"recall@{k}"].item() == pytest.approx(sum(wanted) / 3)
-    assert found.num_gold_B.tolist() == [1, 2, 3]
-
-
-def test_all_chunks_of_a_gold_document_are_gold_and_none_of_them_is_another(make_store: Any) -> None:
-    ids = ["a#1", "b", "a#2", "c"]
-    memory_NLD = torch.randn(4, 2, 4, generator=torch.Generator().manual_seed(3)).to(torch.bfloat16)
-    store = make_store(memory_NLD, ids=ids, chunk_tokens=32)
-    source = SearchedCandidates(store, ScanIndex(store, score="maxsim"), num_candidates=4)
-    questions = [Question("q0", "?", ("yes",), gold_ids=("a",))]
-    query = Compressed(memory_NLD[:1].float(), torch.zeros(1, 4), torch.zeros(1, 4), torch.ones(1, 2), 0)
-    candidates = source(questions, query)
-
-    (gold,) = source.gold(questions, candidates)
-
-    assert gold.keys == (0, 2) and torch.equal(gold.memory_NLD, memory_NLD[[0, 2]])
-    assert len(source.gold_texts(questions[0])) == 2
-    pool = pool_documents(candidates, [gold])  # what contrastive training tells apart
-    assert pool.gold_BX.sum() == 2
-    (others,) = other_candidates(candidates, [gold])
-    assert not any(torch.equal(other, own) for other in others for own in gold.memory_NLD)
-    check_search(questions, store, num_candidates=4)
 
 
 @pytest.fixture

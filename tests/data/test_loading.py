@@ -67,9 +67,9 @@ def test_fewer_training_rows_than_a_batch_of_all_processes_are_refused() -> None
         make_loader(11, rank=0, world_size=3)
 
 
-def squares(examples: Sequence[Example]) -> torch.Tensor:
+def powers(examples: Sequence[Example], epoch: int) -> torch.Tensor:
     """Something that a step needs of its batch."""
-    return torch.tensor([row**2 for row, _ in examples])
+    return torch.tensor([row ** (epoch + 1) for row, _ in examples])
 
 
 class Preparing:
@@ -81,7 +81,7 @@ class Preparing:
         self.error = RuntimeError("the disk is gone")
         self.fails = fails
 
-    def __call__(self, examples: Sequence[Example]) -> str:
+    def __call__(self, examples: Sequence[Example], epoch: int) -> str:
         self.threads.append(threading.current_thread())
         self.calls.release()
         if len(self.threads) - 1 == self.fails:
@@ -100,7 +100,7 @@ class Preparing:
 def test_a_batch_carries_what_was_prepared_of_its_examples(workers: int) -> None:
     options: dict[str, Any] = {"epoch": 1, "finished": 2, "accumulate": 2, "num_workers": workers}
 
-    batches = list(make_loader(prepare=squares, **options))
+    batches = list(make_loader(prepare=powers, **options))
 
     plain = list(make_loader(**options))
     assert batches == plain and [batch.step for batch in batches] == [batch.step for batch in plain]

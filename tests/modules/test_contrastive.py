@@ -25,7 +25,7 @@ from clara_lightning.objectives.scores import maxsim
 CONTRASTIVE = '[{"class_path": "clara_lightning.Contrastive"}]'
 CONTRAST = ("--model.estimators", CONTRASTIVE, "--model.train_generator", "false", "--model.temperature", 0.1)
 STILL = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", 0.0)
-SEARCH = ("--model.candidates", "search", "--model.num_candidates", 3)
+SEARCH = ("--model.candidates.search", 1, "--model.num_candidates", 3)
 
 
 def figures(run: Path, name: str) -> list[float]:

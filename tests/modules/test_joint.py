@@ -152,7 +152,7 @@ def test_passages_without_an_id_are_found_in_a_store_of_the_same_questions(
     data = ("--data.train", questions, "--data.val", questions)
     assert clara(*commands.predict(store, compressor, "--data.documents", questions)).code == 0
 
-    search = ("--model.candidates", "search", "--model.num_candidates", 4)
+    search = ("--model.candidates.search", 1, "--model.num_candidates", 4)
     assert clara(*commands.fit_joint(run, compressor, *data, "--model.store", store, *search)).code == 0
 
     assert 0 <= metrics(run, "val/mrr")[0] <= 1
@@ -164,11 +164,30 @@ def test_search_takes_candidates_from_the_whole_store(
     run = tmp_path / "run"
     questions = write_questions(tmp_path / "qa.jsonl", commands.files.questions, passages=[])
     data = ("--data.train", questions, "--data.val", questions)
-    search = ("--model.store", store, "--model.candidates", "search", "--model.num_candidates", 40)
+    search = ("--model.store", store, "--model.candidates.search", 1, "--model.num_candidates", 40)
 
     assert clara(*commands.fit_joint(run, compressor, *data, *search)).code == 0
 
     assert metrics(run, "val/mrr")[0] > 0  # all 40 documents are candidates, so gold is always found
+
+
+def test_candidates_of_several_sources_are_the_same_whoever_reads_them_ahead(
+    commands: Any, clara: Any, undropped: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    assert clara(*commands.predict(store, undropped)).code == 0
+    mix = '{"search": 0.5, "bm25": 0.25, "random": 0.25, "gold": 0.7, "final_gold": 0.1}'
+    options = ("--model.store", store, "--model.candidates", mix, "--model.num_candidates", 6)
+
+    refused = clara(*commands.fit_joint(tmp_path / "run", undropped, *options))
+    assert refused.mistake.endswith(f"has no BM25 index: build it with clara store index {store}")
+    assert clara("store", "index", store).code == 0
+    for workers in (0, 2):
+        fit = commands.fit_joint(tmp_path / f"run{workers}", undropped, *options, "--data.num_workers", workers)
+        assert clara(*fit).code == 0
+
+    one, other = (metrics(tmp_path / f"run{workers}", "train/loss") for workers in (0, 2))
+    assert one == other and len(one) == 4
 
 
 def test_search_without_gold_trains_and_says_that_recall_is_unknown(
@@ -177,7 +196,7 @@ def test_search_without_gold_trains_and_says_that_recall_is_unknown(
     run = tmp_path / "run"
     questions = write_questions(tmp_path / "qa.jsonl", commands.files.questions, passages=[], gold_ids=[])
     data = ("--data.train", questions, "--data.val", questions)
-    search = ("--model.store", store, "--model.candidates", "search", "--model.num_candidates", 4)
+    search = ("--model.store", store, "--model.candidates.search", 1, "--model.num_candidates", 4)
 
     assert clara(*commands.fit_joint(run, compressor, *data, *search)).code == 0
 
@@ -189,15 +208,23 @@ def test_search_without_gold_trains_and_says_that_recall_is_unknown(
     ("options", "message"),
     [
         (
-            ("--model.candidates", "search"),
-            "model.init_args.store is required when model.init_args.candidates is 'search'",
+            ("--model.candidates.search", 1),
+            "model.init_args.store is required when model.init_args.candidates is search",
         ),
         (
-            ("--model.candidates", "search", "--model.store", "STORE", "--model.num_candidates", 3, "--model.top_k", 4),
+            ("--model.candidates.search", 1, "--model.store", "STORE", "--model.num_candidates", 3, "--model.top_k", 4),
             "model.init_args.top_k must be <= num_candidates (3), got 4",
         ),
         (
-            ("--model.candidates", "search", "--model.store", "STORE", "--model.num_candidates", 41),
+            ("--model.candidates", '{"bm25": 1, "search": 2}'),
+            "model.init_args.store is required when model.init_args.candidates is search + bm25",
+        ),
+        (
+            ("--model.candidates", '{"bm25": -1}', "--model.store", "STORE"),
+            "model.init_args.candidates.bm25 must be >= 0, got -1.0",
+        ),
+        (
+            ("--model.candidates.search", 1, "--model.store", "STORE", "--model.num_candidates", 41),
             "model.init_args.num_candidates must be <= 40, the documents of the store, got 41",
         ),
     ],
@@ -247,14 +274,14 @@ def test_a_question_without_passages_is_refused_where_candidates_are_given(
 
     refused = clara(*commands.fit_joint(tmp_path / "run", compressor, "--data.train", questions))
 
-    assert "question 'q0': passages: has none, and candidates is 'given'" in refused.mistake
+    assert "question 'q0': passages: has none, and model.init_args.candidates is not given" in refused.mistake
 
 
 def test_a_gold_document_that_is_not_in_the_store_is_refused_before_training(
     commands: Any, clara: Any, compressor: Path, store: Path, tmp_path: Path
 ) -> None:
     questions = write_questions(tmp_path / "qa.jsonl", commands.files.questions, gold_ids=["elsewhere"])
-    search = ("--model.store", store, "--model.candidates", "search", "--data.val", questions)
+    search = ("--model.store", store, "--model.candidates.search", 1, "--data.val", questions)
 
     refused = clara(*commands.fit_joint(tmp_path / "run", compressor, *search))
 
@@ -295,5 +322,5 @@ def test_settings_without_effect_are_named(commands: Any, clara: Any, compressor
     outcome = clara(*commands.fit_joint(tmp_path / "run", compressor), *useless)
 
     assert outcome.code == 0
-    assert "without effect: model.init_args.num_candidates: model.init_args.candidates is 'given'" in outcome.err
+    assert "without effect: model.init_args.num_candidates: model.init_args.candidates is not given" in outcome.err
     assert "without effect: checkpoint.every_n_train_steps 50: the run has 1 steps" in outcome.err

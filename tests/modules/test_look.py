@@ -307,7 +307,7 @@ def test_questions_without_passages_show_no_documents(
     rows = [json.loads(line) for line in commands.files.questions.read_text(encoding="utf-8").splitlines()]
     data, run = tmp_path / "qa.jsonl", tmp_path / "run"
     data.write_text("".join(json.dumps(row | {"passages": []}) + "\n" for row in rows), encoding="utf-8")
-    search = ("--model.candidates", "search", "--model.store", store, "--model.num_candidates", 4)
+    search = ("--model.candidates.search", 1, "--model.store", store, "--model.num_candidates", 4)
     options = ("--data.train", data, "--data.val", data, *search, "--trainer.max_steps", 1)
 
     outcome = clara(*commands.fit_joint(run, compressor, *options, "--trainer.val_check_interval", 1))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from clara_lightning.backbone.backbone import ClaraBackbone
+from clara_lightning.corpus.mixing import CandidateMix
 from clara_lightning.data.modules import InstructDataModule, QADataModule, SCPDataModule
 from clara_lightning.data.prompts import IGNORED, PromptTemplate
 from clara_lightning.errors import ClaraError
@@ -127,12 +128,12 @@ def test_more_rows_than_an_epoch_has_are_all_there_are(files: Any, tiny_tokenize
 def test_documents_that_are_searched_for_are_not_shown(
     files: Any, tiny_tokenizer: Any, store: Path, compressor: Path
 ) -> None:
-    module = JointRAGModule(init_from=str(compressor), store=str(store), candidates="search", top_k=2)
+    module = JointRAGModule(init_from=str(compressor), store=str(store), candidates=CandidateMix(search=1), top_k=2)
 
     found = previewed((module, QADataModule(str(files.questions))), tiny_tokenizer(), rows=1)
 
     assert found.examples[0].documents == () and found.examples[0].counts.compression is None
-    assert found.notes == ("the documents are the best 20 of the store, by the query reasoner of each step",)
+    assert found.notes == ("the documents are 20 of the store, by search, anew at each step",)
 
 
 def test_contrastive_training_is_said_to_feed_no_prompt(files: Any, tiny_tokenizer: Any) -> None:

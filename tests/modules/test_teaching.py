@@ -129,11 +129,15 @@ def test_without_gold_documents_the_reader_teaches_and_no_answer_is_read_from_wh
 
 
 @pytest.mark.slow
-def test_a_killed_training_with_drawn_documents_ends_as_the_undisturbed(
+def test_a_killed_training_with_drawn_candidates_and_documents_ends_as_the_undisturbed(
     commands: Any, clara: Any, start_clara: Any, undropped: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "killer.py").write_text(KILLER, encoding="utf-8")
+    store = tmp_path / "store"
+    assert clara(*commands.predict(store, undropped)).code == 0
+    mix = '{"search": 0.5, "random": 0.5, "gold": 0.7, "final_gold": 0.1}'
     drawn = (*estimators("Gumbel", "LeaveOneOut"), "--model.standardise", "true", "--model.temperature", 0.5)
+    drawn += ("--model.store", store, "--model.candidates", mix, "--model.num_candidates", 6)
     fit = commands.fit_joint(tmp_path / "run", undropped, *drawn)
     killed = start_clara(*fit, "--trainer.callbacks", "killer.KillAtThree", path=tmp_path)
     _, errors = killed.communicate(timeout=240)

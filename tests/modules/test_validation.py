@@ -193,7 +193,7 @@ def test_stage_3_measures_what_the_backbone_says(
     source: str, commands: Any, clara: Any, compressor: Path, store: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    search = ("--model.store", store, "--model.candidates", "search", "--model.num_candidates", 5)
+    search = ("--model.store", store, "--model.candidates.search", 1, "--model.num_candidates", 5)
     still = (*STILL, "--trainer.limit_train_batches", 1, *(search if source == "search" else ()))
     assert clara(*commands.fit_joint(run, compressor, *still)).code == 0
     rows = list(read_questions(str(commands.files.questions)))[:4]

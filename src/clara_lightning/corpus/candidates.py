@@ -6,7 +6,7 @@ Shapes: B questions, N candidates, L memory tokens, D hidden size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain, cycle, islice
+from itertools import cycle, islice
 from typing import NamedTuple, Protocol
 
 import torch
@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from clara_lightning.backbone.backbone import ClaraBackbone, Compressed
-from clara_lightning.corpus.index import Index
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.data.loading import Batch
 from clara_lightning.data.records import Question, content_key
@@ -57,8 +56,15 @@ class GoldDocuments(NamedTuple):
 class CandidateSource(Protocol):
     """Gives each question its candidates."""
 
-    def __call__(self, questions: Sequence[Question], query: Compressed) -> Candidates:
-        """Candidates of ``questions``, whose query vectors are ``query``; no gradient flows through it."""
+    def __call__(self, questions: Sequence[Question], query: Compressed, *, gold_share: float = 0.0) -> Candidates:
+        """Candidates of some questions; no gradient flows through it.
+
+        Args:
+            questions: B questions.
+            query: their query vectors.
+            gold_share: gold documents that are not among a question's candidates join them with this probability,
+                where the source knows more than these.
+        """
         ...
 
     def gold(self, questions: Sequence[Question], candidates: Candidates) -> list[GoldDocuments]:
@@ -80,8 +86,8 @@ class StoredPassages:
     def __init__(self, store: LatentStore) -> None:
         self.store = store
 
-    def __call__(self, questions: Sequence[Question]) -> Tensor:
-        """Memory of all passages of all questions, in their order ``(X, L, D)``.
+    def __call__(self, questions: Sequence[Question], epoch: int = 0) -> Tensor:
+        """Memory of all passages of all questions, in their order ``(X, L, D)``; the same in each epoch.
 
         Raises:
             ClaraError: a passage is not in the store.
@@ -114,7 +120,7 @@ class GivenCandidates:
         self.stored = stored
 
     @torch.no_grad()
-    def __call__(self, questions: Sequence[Question], query: Compressed) -> Candidates:
+    def __call__(self, questions: Sequence[Question], query: Compressed, *, gold_share: float = 0.0) -> Candidates:
         """See :class:`CandidateSource`."""
         memory_XLD = self._compress(questions) if self.stored is None else self._read(questions, self.stored)
         counts = [len(question.passages) for question in questions]
@@ -158,65 +164,6 @@ class GivenCandidates:
         return memory_NLD.index_select(0, move_data_to_device(places_X, memory_NLD.device))
 
 
-class SearchedCandidates:
-    """The best documents of the whole store under the present query: exact, since the compressor is frozen.
-
-    Args:
-        store: the corpus.
-        index: its index.
-        num_candidates: N.
-    """
-
-    def __init__(self, store: LatentStore, index: Index, *, num_candidates: int) -> None:
-        self.store = store
-        self.index = index
-        self.num_candidates = num_candidates
-
-    @torch.no_grad()
-    def __call__(self, questions: Sequence[Question], query: Compressed) -> Candidates:
-        """See :class:`CandidateSource`."""
-        hits = self.index.search(query.memory_NLD, query.weights_NL, top_k=self.num_candidates)
-        rows = hits.rows_BK.tolist()
-        memory_XLD = self.store.memory([row for line in rows for row in line])
-        gold = [self._gold_rows(question) for question in questions]
-        gold_BN = torch.tensor([_best_of_each(wanted, line) for line, wanted in zip(rows, gold, strict=True)])
-        found = Candidates(
-            memory_XLD.unflatten(0, (len(rows), self.num_candidates)),
-            torch.ones_like(gold_BN),
-            gold_BN,
-            torch.tensor([len(wanted) for wanted in gold]),
-            hits.rows_BK,
-            is_full=True,
-        )
-        return _moved(found, query.memory_NLD.device)
-
-    def gold(self, questions: Sequence[Question], candidates: Candidates) -> list[GoldDocuments]:
-        """See :class:`CandidateSource`: they are read from the store, found or not."""
-        rows = [self._all_gold_rows(question) for question in questions]
-        memory_XLD = self.store.memory([row for line in rows for row in line]).to(candidates.memory_BNLD)
-        parts = memory_XLD.split([len(line) for line in rows])
-        return [GoldDocuments(memory_NLD, tuple(line)) for memory_NLD, line in zip(parts, rows, strict=True)]
-
-    def gold_texts(self, question: Question) -> list[str]:
-        """See :class:`CandidateSource`."""
-        return [document.content for document in self.store.documents(self._all_gold_rows(question))]
-
-    def _all_gold_rows(self, question: Question) -> list[int]:
-        return list(dict.fromkeys(chain.from_iterable(self._gold_rows(question))))
-
-    def _gold_rows(self, question: Question) -> list[tuple[int, ...]]:
-        """Of each gold document its row, or those of its chunks."""
-        ids = tuple(dict.fromkeys(question.gold_document_ids))
-        return self.store.rows_of_each(ids, source=f"question {question.id!r}: gold_ids")
-
-
-def _best_of_each(gold: Sequence[tuple[int, ...]], ranked: Sequence[int]) -> list[bool]:
-    """Which of the ranked rows are the first of a gold document: others of its chunks find nothing that is new."""
-    place = {row: number for number, row in enumerate(ranked)}
-    best = {min((place[row] for row in own if row in place), default=-1) for own in gold}
-    return [number in best for number in range(len(ranked))]
-
-
 def other_candidates(candidates: Candidates, gold: Sequence[GoldDocuments]) -> list[Tensor]:
     """For each question, memory of candidates in the place of its gold documents: the first that are not gold.
 
@@ -243,24 +190,11 @@ def check_given(questions: Sequence[Question], stored: StoredPassages | None, *,
     """
     for question in questions:
         if len(question.passages) < top_k:
-            found = f"{len(question.passages)} passages" if question.passages else "none, and candidates is 'given'"
+            none = "none, and model.init_args.candidates is not given"
+            found = f"{len(question.passages)} passages" if question.passages else none
             raise ClaraError(f"model.init_args.top_k is {top_k}, but question {question.id!r}: passages: has {found}")
         if stored is not None:
             stored.rows(question)
-
-
-def check_search(questions: Sequence[Question], store: LatentStore, *, num_candidates: int) -> None:
-    """Find, before training, that the store is too small or that a gold document is not in it.
-
-    Raises:
-        ClaraError: naming the setting, or the question.
-    """
-    if num_candidates > len(store):
-        raise ClaraError(
-            f"model.init_args.num_candidates must be <= {len(store)}, the documents of the store, got {num_candidates}"
-        )
-    for question in questions:
-        store.rows_of_each(question.gold_document_ids, source=f"question {question.id!r}: gold_ids")
 
 
 def _moved(candidates: Candidates, device: torch.device) -> Candidates:

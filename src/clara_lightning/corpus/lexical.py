@@ -44,11 +44,16 @@ class LexicalIndex:
     Args:
         model: a model of bm25s.
         num_documents: N.
+        store: whose folder holds it, if one does: it goes to another process as that.
     """
 
-    def __init__(self, model: Any, num_documents: int) -> None:
+    def __init__(self, model: Any, num_documents: int, *, store: LatentStore | None = None) -> None:
         self._model = model
         self._num_documents = num_documents
+        self._store = store
+
+    def __reduce__(self) -> Any:
+        return (LexicalIndex.open, (self._store,)) if self._store else super().__reduce__()
 
     @classmethod
     def of_texts(cls, batches: Batches) -> LexicalIndex:
@@ -73,7 +78,7 @@ class LexicalIndex:
             raise ClaraError(f"{setting}: {folder} cannot be read ({error}): {_build(store)}") from error
         if not whole:
             raise ClaraError(f"{setting}: {folder} is not whole: {_build(store)}")
-        return cls(model, len(store))
+        return cls(model, len(store), store=store)
 
     def __len__(self) -> int:
         return self._num_documents

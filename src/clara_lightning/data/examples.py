@@ -96,7 +96,7 @@ class ExamplesDataModule(LightningDataModule, ABC, Generic[Row, Example]):
         self.easy_until = 0.0
         self.train_rows: list[Row] = []
         self.val_rows: list[Row] = []
-        self.prepare: Callable[[Sequence[Example]], Any] | None = None
+        self.prepare: Callable[[Sequence[Example], int], Any] | None = None
 
     @abstractmethod
     def read(self, path: str) -> Sequence[Row]:

@@ -63,9 +63,9 @@ class BatchLoader(Generic[Row, Example]):
         num_workers: processes that make the batches, a few ahead; 0 makes them in this one.
         accumulate: batches of one optimizer step.
         progress: returns ``(epoch, batches finished in it)`` of the running training.
-        prepare: what else a step needs of its batch, read while the step before it runs: by the workers, or without
-            them by a thread, one batch ahead. (Examples alone need no thread: they are made in microseconds, and
-            Python's lock would let them wait for the step.)
+        prepare: what else a step needs of its batch, made of the examples and the number of the epoch while the step
+            before it runs: by the workers, or without them by a thread, one batch ahead. (Examples alone need no
+            thread: they are made in microseconds, and Python's lock would let them wait for the step.)
         difficulty: of each row; the first epoch takes the easy ones first, see :func:`easy_first`. Without it, none is.
         easy_until: part of that epoch after which all rows are drawn alike.
 
@@ -86,7 +86,7 @@ class BatchLoader(Generic[Row, Example]):
         num_workers: int = 0,
         accumulate: int = 1,
         progress: Callable[[], tuple[int, int]] | None = None,
-        prepare: Callable[[Sequence[Example]], Any] | None = None,
+        prepare: Callable[[Sequence[Example], int], Any] | None = None,
         difficulty: Sequence[float] = (),
         easy_until: float = 0.0,
     ) -> None:
@@ -164,7 +164,8 @@ class BatchLoader(Generic[Row, Example]):
         parts = {n: self._examples(n, epoch, order) for n in (together if self.shuffle else [number])}
         examples, real = parts[number]
         step = [example for part, _ in parts.values() for example in part]
-        return Batch(examples, step=step, real=real, prepared=self.prepare(examples) if self.prepare else None)
+        prepared = self.prepare(examples, epoch) if self.prepare else None
+        return Batch(examples, step=step, real=real, prepared=prepared)
 
     def _examples(self, number: int, epoch: int, order: Sequence[int]) -> tuple[list[Example], int]:
         size = self.batch_size * self.world_size

@@ -105,7 +105,7 @@ def read_plan(settings: Mapping[str, Any]) -> Plan:
     data: Mapping[str, Any] = settings["data"]["init_args"]
     parent, notes = _parent(model.get("init_from"))
     notes += _not_counted(model)
-    searched = model.get("candidates") == "search"
+    searched = bool(model.get("candidates"))
     adapters = (COMPRESSOR, GENERATOR, QUERY_REASONER) if task == "joint" else (COMPRESSOR, GENERATOR)
     estimators, trains_generator = _estimators(model), model.get("train_generator", True)
     by_answers = trains_generator or any(each.has_rows or each.success_temperature for each in estimators)

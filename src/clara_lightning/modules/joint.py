@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
@@ -19,13 +19,13 @@ from clara_lightning.corpus.candidates import (
     CandidateSource,
     GivenCandidates,
     GoldDocuments,
-    SearchedCandidates,
     StoredPassages,
     check_given,
-    check_search,
     other_candidates,
 )
 from clara_lightning.corpus.contrast import has_gold
+from clara_lightning.corpus.lexical import LexicalIndex
+from clara_lightning.corpus.mixing import CandidateDrafts, CandidateMix, MixedCandidates, check_mix
 from clara_lightning.corpus.search import open_index
 from clara_lightning.corpus.store import LatentStore
 from clara_lightning.data.examples import ExamplesDataModule
@@ -73,9 +73,9 @@ class JointRAGModule(ClaraModule):
     Args:
         backbone: pretrained weights; the name may be left out where ``init_from`` names it.
         init_from: adapter folder of stage 1, 2 or 3. Without one, the compressor is an untrained one, and stays so.
-        store: the corpus, encoded by the same compressor; required for ``candidates: search``.
-        candidates: ``given`` with each question, or found by ``search`` in the store at every step.
-        num_candidates: N, for ``search``.
+        store: the corpus, encoded by the same compressor; required for candidates that are not given.
+        candidates: where they come from in the store; by default each question has the passages that came with it.
+        num_candidates: N, with ``candidates``.
         top_k: k, documents that the generator reads.
         score: ``maxsim`` (late interaction), ``flat`` (cosine of the flattened memory, the method's) or ``mean``
             (cosine of the mean memory vectors).
@@ -105,7 +105,7 @@ class JointRAGModule(ClaraModule):
         backbone: BackboneConfig = BackboneConfig(),
         init_from: str | None = None,
         store: str | None = None,
-        candidates: Literal["given", "search"] = "given",
+        candidates: CandidateMix | None = None,
         num_candidates: int = 20,
         top_k: int = 5,
         score: ScoreName = "maxsim",
@@ -128,9 +128,9 @@ class JointRAGModule(ClaraModule):
     ) -> None:
         if init_from is None and store is not None:
             raise ClaraError("model.init_args.init_from is required with a store: the adapters that it was made with")
-        if candidates == "search" and store is None:
-            raise ClaraError("model.init_args.store is required when model.init_args.candidates is 'search'")
-        if candidates == "search" and num_candidates < top_k:
+        if candidates and store is None:
+            raise ClaraError(f"model.init_args.store is required when model.init_args.candidates is {candidates}")
+        if candidates and num_candidates < top_k:
             raise ClaraError(f"model.init_args.top_k must be <= num_candidates ({num_candidates}), got {top_k}")
         super().__init__(
             backbone=backbone,
@@ -147,7 +147,7 @@ class JointRAGModule(ClaraModule):
             max_new_tokens=max_new_tokens,
         )
         self.store_path = store
-        self.candidates = candidates
+        self.mix = candidates
         self.num_candidates = num_candidates
         self.top_k = top_k
         self.score: ScoreName = score
@@ -165,7 +165,8 @@ class JointRAGModule(ClaraModule):
         self.losses = ConditionLosses(("retrieved", *CONDITIONS))
         self._source: CandidateSource | None = None
         self._store: LatentStore | None = None
-        self._passages: StoredPassages | None = None
+        self._ahead: StoredPassages | CandidateDrafts | None = None  # what is read before the step
+        self._progress = 0.0  # of the run, from 0 at its first step to 1 at its last
 
     @property
     def adapters(self) -> Sequence[str]:
@@ -216,10 +217,10 @@ class JointRAGModule(ClaraModule):
         return {"estimators": f"{names} at temperature {self.select.temperature:g}"}
 
     def without_effect(self) -> list[str]:
-        """``num_candidates``, where candidates are given; ``standardise``, where gold documents alone teach."""
+        """``num_candidates``, where passages are the candidates; ``standardise``, where gold documents alone teach."""
         found = []
-        if self.candidates == "given" and self.num_candidates != default_of(JointRAGModule, "num_candidates"):
-            found.append("model.init_args.num_candidates: model.init_args.candidates is 'given'")
+        if self.mix is None and self.num_candidates != default_of(JointRAGModule, "num_candidates"):
+            found.append("model.init_args.num_candidates: model.init_args.candidates is not given")
         if self.select.standardised and self.select.needs_gold:
             found.append("model.init_args.standardise: no estimator of model.init_args.estimators uses such scores")
         return found
@@ -228,22 +229,26 @@ class JointRAGModule(ClaraModule):
         """Open the store, and look through the questions: a mistake in the last one is found before the first step."""
         if self.store_path and self._store is None:
             self._store = LatentStore.open(self.store_path, setting="model.init_args.store")
-            self._passages = StoredPassages(self._store) if self.candidates == "given" else None
+            self._ahead = self._drafts(self._store, self.mix) if self.mix else StoredPassages(self._store)
         if not isinstance(data, ExamplesDataModule):
             return  # a DataModule of the user's own
         if not isinstance(data, QADataModule):
             raise ClaraError("data.class_path must be clara_lightning.QADataModule for JointRAGModule")
         questions = [*data.train_rows, *data.val_rows]
-        if self.candidates == "given":
-            check_given(questions, self._passages, top_k=self.top_k)
-            data.prepare = self._passages  # their memory is read ahead of the step
-        elif self._store is not None:
-            check_search(questions, self._store, num_candidates=self.num_candidates)
+        if isinstance(self._ahead, CandidateDrafts):
+            check_mix(questions, self._ahead)
+        else:
+            check_given(questions, self._ahead, top_k=self.top_k)
+        data.prepare = self._ahead
         self._look_for_gold(data, speaks=speaks)
+
+    def _drafts(self, store: LatentStore, mix: CandidateMix) -> CandidateDrafts:
+        lexical = LexicalIndex.open(store, setting="model.init_args.store") if mix.bm25 else None
+        return CandidateDrafts(store, mix, num_candidates=self.num_candidates, lexical=lexical, seed=self.run_seed)
 
     def _look_for_gold(self, data: QADataModule, *, speaks: bool) -> None:
         """Leave out what contrastive training cannot learn from, and say what is measured in part alone."""
-        searched, num_rows = self.candidates == "search", len(data.train_rows)
+        searched, num_rows = self.mix is not None, len(data.train_rows)
         with_gold = [row for row in data.train_rows if has_gold(row, searched=searched)]
         if self.is_contrastive and num_rows:
             if not with_gold:
@@ -274,11 +279,11 @@ class JointRAGModule(ClaraModule):
                 memory_tokens=self.memory_config.tokens,
                 setting="model.init_args.store",
             )
-        if self.candidates == "given":
-            self._source = GivenCandidates(self.backbone, self._passages)
-        elif store is not None:
-            index = open_index(store, score=self.score)
-            self._source = SearchedCandidates(store, index, num_candidates=self.num_candidates)
+        if isinstance(self._ahead, CandidateDrafts):
+            index = open_index(self._ahead.store, score=self.score) if self._ahead.mix.search else None
+            self._source = MixedCandidates(self._ahead, index)
+        else:
+            self._source = GivenCandidates(self.backbone, self._ahead)
 
     def _refuse_shards(self) -> None:
         """Shards hold what is in the backbone, and are gathered by all processes at once."""
@@ -308,9 +313,10 @@ class JointRAGModule(ClaraModule):
         check_generator(checkpoint, self.train_generator)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """As every stage, and set the temperature of the step."""
+        """As every stage, and set the temperature of the step, and how often gold documents join."""
         super().on_train_batch_start(batch, batch_idx)
-        self.select.reach(min(1.0, self.global_step / max(1, self.trainer.estimated_stepping_batches - 1)))
+        self._progress = min(1.0, self.global_step / max(1, self.trainer.estimated_stepping_batches - 1))
+        self.select.reach(self._progress)
 
     def training_step(self, batch: list[Question], batch_idx: int) -> Tensor:
         """Loss of one batch."""
@@ -379,7 +385,8 @@ class JointRAGModule(ClaraModule):
     def _search(self, batch: list[Question]) -> Found:
         """Query, candidates, selection."""
         query = self.backbone.read([question.question for question in batch], adapter=QUERY_REASONER)
-        candidates = self.source(batch, query)
+        gold_share = self.mix.gold_at(self._progress) if self.mix and self.training else 0.0
+        candidates = self.source(batch, query, gold_share=gold_share)
         scores_BN = score(self.score, query.memory_NLD, candidates.memory_BNLD, query.weights_NL)
         mask_BN = None if candidates.is_full else candidates.mask_BN
         teacher = BatchTeacher(

@@ -172,8 +172,8 @@ def preview(
 def _notes(module: ClaraModule) -> Iterator[str]:
     if not isinstance(module, JointRAGModule):
         return
-    if module.candidates == "search":
-        yield f"the documents are the best {module.num_candidates} of the store, by the query reasoner of each step"
+    if module.mix:
+        yield f"the documents are {module.num_candidates} of the store, by {module.mix}, anew at each step"
     if not module.reads_answers:
         yield "no answer is read from what was taken in training: only validation feeds the prompts"
 
@@ -209,7 +209,7 @@ class _Maker:
         self, example: ReadingExample | Question, ids: list[int], slots: list[bool], labels: list[int]
     ) -> PreviewedExample:
         if isinstance(example, Question):
-            searched = isinstance(self.module, JointRAGModule) and self.module.candidates == "search"
+            searched = isinstance(self.module, JointRAGModule) and self.module.mix is not None
             passages = () if searched else example.passages
             documents = self._read([each.content for each in passages], [each.gold for each in passages])
             (query,) = self._read([example.question], [None])
