@@ -28,18 +28,27 @@ def test_a_wrong_option_is_named_by_its_path(args: tuple[str, ...], message: str
 
 
 @pytest.mark.parametrize(
-    ("yaml", "message"),
+    ("stage", "yaml", "message"),
     [
-        ("memory_token: 4", "model.init_args.memory_token: no such setting"),
-        ("lora: {rank: x}", "model.init_args.lora.rank: expected int, got 'x'"),
-        ("backbone: {size: 3}", "model.init_args.backbone.size: no such setting"),
+        ("SalientCompressor", "memory_token: 4", "model.init_args.memory_token: no such setting"),
+        ("SalientCompressor", "lora: {rank: x}", "model.init_args.lora.rank: expected int, got 'x'"),
+        ("SalientCompressor", "backbone: {size: 3}", "model.init_args.backbone.size: no such setting"),
+        (
+            "JointRAGModule",
+            "candidates: {serch: 1}",
+            "model.init_args.candidates.serch: no such setting; is it search?",
+        ),
+        (
+            "JointRAGModule",
+            "candidates: search",
+            "model.init_args.candidates: expected a group of settings, or a class by its path, got 'search'",
+        ),
     ],
 )
-def test_a_wrong_key_is_named_by_its_path(yaml: str, message: str, clara: Any, tmp_path: Path) -> None:
+def test_a_wrong_key_is_named_by_its_path(stage: str, yaml: str, message: str, clara: Any, tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
-    config.write_text(
-        f"model:\n  class_path: clara_lightning.SalientCompressor\n  init_args:\n    {yaml}\n", encoding="utf-8"
-    )
+    content = f"model:\n  class_path: clara_lightning.{stage}\n  init_args:\n    {yaml}\n"
+    config.write_text(content, encoding="utf-8")
 
     assert message in clara("fit", "--config", config).mistake
 

@@ -10,7 +10,8 @@ _UNION = re.compile(r"Does not validate against any of the Union subtypes Subtyp
 _NOT_NONE = re.compile(r" - Expected a <class 'NoneType'>")
 _PATH_TRIED = re.compile(r"- Expected a path but \S+ either not accessible or invalid - ")
 _CLASS = re.compile(r"(Parser key \"[\w.]+\"): Problem with given class_path '([^']*)': (?=Parser key|Option|Group)")
-_DATACLASS = ("Config", "Settings", "Template")
+_DATACLASS = ("Config", "Settings", "Template", "Mix")
+_DOTTED = re.compile(r"Expected a dot import path string: .*, got")
 _OPTION = re.compile(r"Option '([\w.]+)' is not accepted")
 _GROUP = re.compile(r"Group '([\w.]+)' does not accept option '([\w.]+)'")
 _TOP = re.compile(r"Subcommand '\w+' does not accept option '([\w.]+)'")
@@ -46,6 +47,7 @@ def setting_error(message: str, known: Mapping[str, Collection[str]] | None = No
     text = re.sub(r"Expected an? (?:<class '([\w.]+)'>|typing\.)", lambda found: f"expected {found[1] or ''}", text)
     text = _CHOICES.sub(lambda found: "expected one of " + found[1].replace("'", ""), text)
     text = _VALUE.sub(_got, text)
+    text = _DOTTED.sub("expected a group of settings, or a class by its path, got", text)
     missing = _MISSING.match(text)
     return text + _nearest(missing[1] or "", missing[2], known or {}) if missing else text
 
