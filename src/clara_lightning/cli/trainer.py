@@ -25,7 +25,7 @@ from clara_lightning.data.modules import InstructDataModule, QADataModule, SCPDa
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.base import STAGE_KEY, ClaraModule, check_stage
-from clara_lightning.modules.best import CHECKPOINT, MID_STEP_KEY, BestCheckpoint
+from clara_lightning.modules.best import CHECKPOINT, FOLDER, MID_STEP_KEY, BestCheckpoint
 from clara_lightning.modules.card import ModelCard
 from clara_lightning.modules.checkpoint import StepCheckpoint
 from clara_lightning.modules.compressor import SalientCompressor
@@ -37,6 +37,7 @@ from clara_lightning.modules.pace import Pace
 from clara_lightning.modules.preemption import Preemption
 from clara_lightning.modules.schedule import ScheduleConfig
 from clara_lightning.modules.sharding import ShardedStrategy
+from clara_lightning.modules.watch import Watch
 
 StrategyRegistry.register("sharded", ShardedStrategy, description="FSDP2 for adapters on a frozen backbone")
 
@@ -50,6 +51,7 @@ CALLBACKS: dict[str, type[Callback]] = {  # in the order in which they are calle
     "preemption": Preemption,
     "look": LookInside,
     "encoder": CorpusEncoder,
+    "watch": Watch,
     "pace": Pace,  # the last, so that its clock stands still for what the others do after a validation
 }
 
@@ -133,7 +135,14 @@ class ClaraCLI(LightningCLI):
         self._resumed_step = int(checkpoint["global_step"])
 
     def after_fit(self) -> None:
-        """Say so where there was nothing to do."""
+        """Say so where there was nothing to do, and fail where retrieval has collapsed."""
+        (watch,) = (each for each in self.trainer.callbacks if isinstance(each, Watch))  # type: ignore[attr-defined]
+        if watch.collapse is not None:
+            kept = self.run_folder / (FOLDER if (self.run_folder / FOLDER).is_dir() else "adapters")
+            raise ClaraError(
+                f"watch: retrieval collapsed after {self.trainer.global_step} steps ({watch.collapse}): the run ends; "
+                f"the last good adapters are in {kept}"
+            )
         if self.trainer.global_step == self._resumed_step:
             log.info("%s is finished: step %d was its last one", self.run_folder, self._resumed_step)
 

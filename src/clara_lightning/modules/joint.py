@@ -353,13 +353,15 @@ class JointRAGModule(ClaraModule):
         real = batch.real if isinstance(batch, Batch) else len(batch)
         found = self._search(batch)
         gold = self.source.gold(batch, found.candidates)
-        self.searches.add(found, real=real)
+        searches = self.searches
+        searches.add(found, real=real)
         if self.is_contrastive:
-            self.searches.contrast.update(self._contrast(found, gold)[: sum(bool(own.keys) for own in gold[:real])])
+            searches.contrast.update(self._contrast(found, gold)[: sum(bool(own.keys) for own in gold[:real])])
         prompts, memory_BKLD = self.requests(batch), found.memory_BKLD()
         loss = self.backbone.answer_loss(prompts, memory_BKLD)
         self.losses.update("retrieved", loss.sum_B[:real], loss.tokens_B[:real])
-        measure_conditions(self.backbone, self._asked(batch, found, gold), self.losses, real=real)
+        costs = measure_conditions(self.backbone, self._asked(batch, found, gold), self.losses, real=real)
+        searches.success.update((loss.mean_B < costs["none"])[:real].float())
         self.answers.add(self.backbone, prompts, memory_BKLD, [row.answers for row in batch], real=real)
 
     def on_validation_epoch_end(self) -> None:
@@ -369,7 +371,7 @@ class JointRAGModule(ClaraModule):
         self.log("val/loss", loss, prog_bar=True)
         self.log("val/information_retained", losses.pop("information_retained"), prog_bar=True)
         self.log_dict({f"val/{name}": value for name, value in searches.ranking.compute().items()}, prog_bar=True)
-        figures: dict[str, Any] = {**losses, **searches.collapse.compute(), **self.answers.figures()}
+        figures: dict[str, Any] = {**losses, **searches.figures(), **self.answers.figures()}
         self.log_dict({f"val/{name}": value for name, value in figures.items()})
 
     test_step = validation_step

@@ -7,7 +7,7 @@ tokens, D hidden size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from clara_lightning.data.records import Question
 from clara_lightning.data.requests import answering_request
 from clara_lightning.objectives.estimators import Selected
 from clara_lightning.objectives.losses import info_nce
-from clara_lightning.objectives.metrics import RetrievalScores
+from clara_lightning.objectives.metrics import RetrievalScores, score_spread
 from clara_lightning.objectives.monitors import SelectionCollapse
 from clara_lightning.objectives.scores import ScoreName, score
 from clara_lightning.objectives.topk import mix
@@ -144,6 +144,8 @@ class SearchFigures(nn.Module):
 
     Attributes:
         contrast: mean of contrastive losses, where there are any.
+        success: share of questions whose answers cost less from what was taken than from nothing.
+        spread: mean of the scores' spread over a question's candidates.
     """
 
     def __init__(self, *, top_k: int) -> None:
@@ -151,10 +153,12 @@ class SearchFigures(nn.Module):
         self.ranking = RetrievalScores(top_k=(1, top_k))
         self.collapse = SelectionCollapse()
         self.contrast = MeanMetric()
+        self.success = MeanMetric()
+        self.spread = MeanMetric()
 
     def reset(self) -> None:
         """Begin a validation."""
-        for metric in (self.ranking, self.collapse, self.contrast):
+        for metric in (self.ranking, self.collapse, self.contrast, self.success, self.spread):
             metric.reset()
 
     def add(self, found: Found, *, real: int) -> None:
@@ -167,3 +171,9 @@ class SearchFigures(nn.Module):
             num_gold_B=candidates.num_gold_B[:real],
         )
         self.collapse.update(found.taken_BK[:real])
+        self.spread.update(score_spread(found.scores_BN, candidates.mask_BN)[:real])
+
+    def figures(self) -> dict[str, Any]:
+        """What shows a collapse, by name."""
+        means = {"success_rate": self.success.compute(), "score_spread": self.spread.compute()}
+        return {**self.collapse.compute(), **means}

@@ -54,19 +54,24 @@ class Asked(NamedTuple):
 
 def measure_condition(
     backbone: ClaraBackbone, questions: Sequence[Asked], losses: ConditionLosses, condition: str, *, real: int
-) -> None:
-    """As :func:`measure_conditions` under one condition; ``memory_16`` and the like are memories."""
+) -> Tensor:
+    """As :func:`measure_conditions` under one condition; ``memory_16`` and the like are memories.
+
+    Returns:
+        What each answer costs ``(B,)``, in nats a token, counted or not.
+    """
     prompts, memory = zip(*(question.fill(condition) for question in questions), strict=True)
     memory_XLD = torch.cat(memory)
     loss = backbone.answer_loss(prompts, memory_XLD if len(memory_XLD) else None)
     counted = [place < real and question.is_measured(condition) for place, question in enumerate(questions)]
     counted_B = torch.tensor(counted, device=loss.sum_B.device)
     losses.update(condition, loss.sum_B[counted_B], loss.tokens_B[counted_B])
+    return loss.mean_B
 
 
 def measure_conditions(
     backbone: ClaraBackbone, questions: Sequence[Asked], losses: ConditionLosses, *, real: int
-) -> None:
+) -> dict[str, Tensor]:
     """Add the losses of a batch of questions under each of :data:`CONDITIONS`.
 
     Args:
@@ -74,9 +79,11 @@ def measure_conditions(
         questions: the batch; those that do not count are read too, since processes must stay in step.
         losses: where the losses go.
         real: the first so many questions count.
+
+    Returns:
+        What each answer costs under each condition; see :func:`measure_condition`.
     """
-    for condition in CONDITIONS:
-        measure_condition(backbone, questions, losses, condition, real=real)
+    return {name: measure_condition(backbone, questions, losses, name, real=real) for name in CONDITIONS}
 
 
 class ValidationAnswers(nn.Module):
@@ -148,7 +155,7 @@ class ValidationAnswers(nn.Module):
 
 
 def measures_everything(trainer: Trainer) -> bool:
-    """Whether a validation is the last of its epoch or of the run, or was asked for by itself.
+    """Whether a validation is the first or last of its epoch or of the run, or was asked for by itself.
 
     That depends on how far the training is, and on nothing else: a resumed run decides as the undisturbed one did.
     """
@@ -157,6 +164,8 @@ def measures_everything(trainer: Trainer) -> bool:
     if trainer.sanity_checking:
         return False
     loop = trainer.fit_loop.epoch_loop
+    if loop.batch_idx < 0:  # before the first step: what comes later is compared with it
+        return True
     if loop.batch_progress.is_last_batch or trainer.should_stop:
         return True
     return is_last_validation(

@@ -400,6 +400,11 @@ class Selection(nn.Module):
         return any(each.has_rows for each in self.estimators)
 
     @property
+    def only_rows(self) -> bool:
+        """Whether nothing else teaches them."""
+        return not any(each.has_loss for each in self.estimators)
+
+    @property
     def learns_from_gold(self) -> bool:
         """Whether gold documents teach the scores."""
         return any(each.needs_gold for each in self.estimators)

@@ -189,6 +189,23 @@ def collapse_statistics(document_ids_BK: Tensor) -> dict[str, float]:
     }
 
 
+def score_spread(scores_BN: Tensor, mask_BN: Tensor) -> Tensor:
+    """Standard deviation of each question's scores over its candidates ``(B,)``: near 0, nothing is told apart.
+
+    Args:
+        scores_BN: finite scores.
+        mask_BN: True where a candidate exists.
+
+    Example:
+        >>> score_spread(torch.tensor([[0.1, 0.3, 9.0]]), torch.tensor([[True, True, False]]))
+        tensor([0.1000])
+    """
+    count_B = mask_BN.sum(dim=-1).clamp_min(1)
+    mean_B1 = (scores_BN.masked_fill(~mask_BN, 0.0).sum(dim=-1) / count_B).unsqueeze(1)
+    centred_BN = (scores_BN - mean_B1).masked_fill(~mask_BN, 0.0)
+    return (centred_BN.square().sum(dim=-1) / count_B).sqrt()
+
+
 def _rank_scores(scores_BN: Tensor) -> Tensor:
     """N for the best document down to 1 for the last.
 
