@@ -150,6 +150,15 @@ def test_what_does_not_need_the_query_is_not_read_in_the_step(many: LatentStore)
     assert len(source.gold(batch, source(batch, asked()))) == 3
 
 
+def test_scores_by_words_are_those_of_the_whole_index(many: LatentStore) -> None:
+    drafts = CandidateDrafts(many, ALL, num_candidates=8, lexical=build_lexical_index(many), seed=0)
+    candidates = MixedCandidates(drafts, ScanIndex(many, score="maxsim"), by_words=True)(QUESTIONS, asked())
+    assert drafts.lexical is not None and candidates.lexical_BN is not None
+    for question, line, scores in zip(QUESTIONS, candidates.keys_BN.tolist(), candidates.lexical_BN, strict=True):
+        assert torch.equal(scores, torch.from_numpy(drafts.lexical.scores(question.question)[line]))
+    assert candidates.lexical_BN[0].max() > 0 and not candidates.lexical_BN[2].any()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

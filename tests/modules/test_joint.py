@@ -14,6 +14,11 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from clara_lightning.backbone.folder import AdapterFolder
+from clara_lightning.corpus.lexical import LexicalIndex
+from clara_lightning.corpus.store import LatentStore
+from clara_lightning.data.readers import read_questions
+
 WEIGHTS = "adapter_model.safetensors"
 STILL = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", 0.0)
 
@@ -96,7 +101,7 @@ def test_the_adapters_remember_score_number_of_documents_and_temperature(
     assert clara(*commands.fit_joint(run, compressor, "--model.temperature", 0.5, "--trainer.max_steps", 1)).code == 0
 
     header = yaml.safe_load((run / "adapters" / "clara.yaml").read_text(encoding="utf-8"))
-    assert header["retrieval"] == {"score": "maxsim", "top_k": 2, "temperature": 0.5}
+    assert header["retrieval"] == {"score": "maxsim", "top_k": 2, "temperature": 0.5, "hybrid_weight": 0.0}
     assert header["stage"] == "JointRAGModule"
 
 
@@ -190,6 +195,34 @@ def test_candidates_of_several_sources_are_the_same_whoever_reads_them_ahead(
     assert one == other and len(one) == 4
 
 
+def test_a_retriever_learns_beside_bm25_and_says_so_when_it_is_asked(
+    commands: Any, clara: Any, undropped: Path, tmp_path: Path
+) -> None:
+    store, run = tmp_path / "store", tmp_path / "run"
+    assert clara(*commands.predict(store, undropped)).code == 0
+    assert clara("store", "index", store).code == 0
+    mix = ("--model.store", store, "--model.candidates.random", 1, "--model.num_candidates", 40, *STILL)
+    recalls = []
+    for weight in (0.0, 0.5, 0.999):
+        fit = commands.fit_joint(tmp_path / f"run{weight}", undropped, *mix, "--model.hybrid_weight", weight)
+        assert clara(*fit).code == 0
+        recalls += metrics(tmp_path / f"run{weight}", "val/mrr")
+    run = tmp_path / "run0.5"
+    assert AdapterFolder.open(run).retrieval.hybrid_weight == 0.5
+
+    opened = LatentStore.open(store)
+    expected = []
+    for question in list(read_questions(str(commands.files.questions)))[:4]:
+        scores_N = LexicalIndex.open(opened).scores(question.question)
+        (gold,) = opened.rows_of(question.gold_document_ids)
+        assert (scores_N == scores_N[gold]).sum() == 1  # words alone decide where it stands
+        expected.append(1 / (1 + (scores_N > scores_N[gold]).sum()))
+    assert recalls[2] == pytest.approx(sum(expected) / 4) and recalls[2] != recalls[0]
+
+    asked = clara("ask", "Who lives there?", "--adapters", run, "--store", store)
+    assert "trained beside BM25: --hybrid weighted --hybrid-weight 0.5" in asked.err
+
+
 def test_search_without_gold_trains_and_says_that_recall_is_unknown(
     commands: Any, clara: Any, compressor: Path, store: Path, tmp_path: Path
 ) -> None:
@@ -219,6 +252,8 @@ def test_search_without_gold_trains_and_says_that_recall_is_unknown(
             ("--model.candidates", '{"bm25": 1, "search": 2}'),
             "model.init_args.store is required when model.init_args.candidates is search + bm25",
         ),
+        (("--model.hybrid_weight", 0.5), "model.init_args.candidates is required with model.init_args.hybrid_weight"),
+        (("--model.hybrid_weight", 1.0), "model.init_args.hybrid_weight must be >= 0 and below 1, got 1.0"),
         (
             ("--model.candidates", '{"bm25": -1}', "--model.store", "STORE"),
             "model.init_args.candidates.bm25 must be >= 0, got -1.0",

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from clara_lightning.objectives.scores import flat_cosine, maxsim, mean_cosine
+from clara_lightning.corpus.fusion import Found, fuse
+from clara_lightning.objectives.scores import flat_cosine, fused, maxsim, mean_cosine
 from clara_lightning.objectives.scores import score as named_score
 
 
@@ -152,3 +153,30 @@ def test_a_configuration_names_the_score() -> None:
 def test_flat_cosine_refuses_memory_of_another_shape_and_the_same_size() -> None:
     with pytest.raises(RuntimeError):
         flat_cosine(normal(1, 4, 6), normal(1, 2, 6, 4))
+
+
+def test_fused_scores_are_those_that_a_hybrid_search_ranks_by() -> None:
+    latent, lexical = (0.3, -0.2, 0.9, 0.5), (2.0, 7.0, 0.0, 2.0)
+    rows = tuple(range(4))
+    wanted = fuse(Found(rows, latent), Found(rows, lexical), method="weighted", weight=0.3, top_k=4)
+
+    found = fused(torch.tensor([latent]), torch.tensor([lexical]), weight=0.3)
+
+    assert found[0, list(wanted.rows)].tolist() == pytest.approx(wanted.scores)
+
+
+def test_fused_scores_leave_out_what_is_masked_and_bear_equal_ones() -> None:
+    latent_BN, mask_BN = (
+        torch.tensor([[0.1, 0.2, 5.0], [0.4, 0.4, 0.4]]),
+        torch.tensor([[True, True, False], [True] * 3]),
+    )
+    found = fused(latent_BN, torch.tensor([[1.0, 3.0, 99.0], [0.0, 0.0, 2.0]]), mask_BN, weight=0.5)
+    torch.testing.assert_close(found, torch.tensor([[0.0, 1.0, 0.0], [0.5, 0.5, 1.0]]))
+
+
+def test_the_gradient_of_fused_scores_is_that_of_finite_differences() -> None:
+    draw = torch.Generator().manual_seed(0)
+    latent_BN = torch.randn(2, 5, generator=draw, dtype=torch.float64).requires_grad_()
+    lexical_BN = torch.rand(2, 5, generator=draw, dtype=torch.float64)
+    mask_BN = torch.tensor([[True] * 5, [True, True, True, False, False]])
+    assert torch.autograd.gradcheck(lambda each: fused(each, lexical_BN, mask_BN, weight=0.4), latent_BN)

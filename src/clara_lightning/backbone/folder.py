@@ -54,11 +54,13 @@ class RetrievalConfig:
             (cosine of the mean memory vectors).
         top_k: documents that the generator reads.
         temperature: tau of the soft choice that they were trained with.
+        hybrid_weight: BM25's part in the score that they were trained with; 0: none.
     """
 
     score: ScoreName = "maxsim"
     top_k: int = 5
     temperature: float = 0.02
+    hybrid_weight: float = 0.0
 
     @classmethod
     def default(cls, memory: MemoryConfig) -> RetrievalConfig:

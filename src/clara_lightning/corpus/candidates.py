@@ -31,6 +31,7 @@ class Candidates(NamedTuple):
         num_gold_B: gold documents of each question, found or not; 0 where gold is not known.
         keys_BN: a number for each document that is the same wherever it is a candidate.
         is_full: whether every place is known to be filled, without a look at ``mask_BN`` on its device.
+        lexical_BN: their BM25 scores, where they are asked for.
     """
 
     memory_BNLD: Tensor
@@ -39,6 +40,7 @@ class Candidates(NamedTuple):
     num_gold_B: Tensor
     keys_BN: Tensor
     is_full: bool = False
+    lexical_BN: Tensor | None = None
 
 
 class GoldDocuments(NamedTuple):

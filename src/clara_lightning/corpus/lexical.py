@@ -96,6 +96,19 @@ class LexicalIndex:
         found: Scores = self._model.get_scores(known)
         return found
 
+    def scores_of(self, question: str, rows: Sequence[int]) -> Scores:
+        """The scores of some documents ``(n,)``, as :meth:`scores` has them; nothing else is looked at."""
+        starts, values, documents = (self._model.scores[name] for name in ("indptr", "data", "indices"))
+        wanted, found = np.asarray(rows), np.zeros(len(rows), dtype=np.float32)
+        for word in words_of(question):
+            number = self._model.vocab_dict.get(word)
+            if number is None:
+                continue
+            first, last = int(starts[number]), int(starts[number + 1])
+            places = np.minimum(first + np.searchsorted(documents[first:last], wanted), last - 1)
+            found += np.where(documents[places] == wanted, values[places], 0)
+        return found
+
     def search(self, question: str, *, top_k: int) -> Found:
         """The best documents that have a word of the question, at most ``top_k``; equal scores by row."""
         return found_in(self.scores(question), top_k=top_k)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
@@ -116,7 +117,7 @@ class CandidateDrafts:
         store: the corpus.
         mix: where candidates come from.
         num_candidates: N.
-        lexical: BM25 over the store; needed where ``mix`` has a share of it.
+        lexical: BM25 over the store; needed where ``mix`` has a share of it, and where its scores are wanted.
         seed: of what is drawn.
     """
 
@@ -186,12 +187,14 @@ class MixedCandidates:
     Args:
         drafts: what was read ahead, of batches that it did not prepare too.
         index: searches; needed where the mix has a share of it.
+        by_words: whether the candidates' BM25 scores are wanted, for which ``drafts`` needs BM25.
     """
 
-    def __init__(self, drafts: CandidateDrafts, index: Index | None) -> None:
+    def __init__(self, drafts: CandidateDrafts, index: Index | None, *, by_words: bool = False) -> None:
         self.drafts = drafts
         self.store = drafts.store
         self.index = index
+        self.by_words = by_words
 
     @torch.no_grad()
     def __call__(self, questions: Sequence[Question], query: Compressed, *, gold_share: float = 0.0) -> Candidates:
@@ -211,6 +214,7 @@ class MixedCandidates:
             torch.tensor([len(gold) for gold in draft.gold]),
             torch.tensor(lines),
             is_full=True,
+            lexical_BN=self._by_words(questions, lines) if self.by_words else None,
         )
         moved: Candidates = move_data_to_device(found, query.memory_NLD.device)
         return moved
@@ -227,6 +231,12 @@ class MixedCandidates:
         """See :class:`~clara_lightning.corpus.candidates.CandidateSource`."""
         rows = list(dict.fromkeys(chain.from_iterable(self.drafts.gold_rows(question))))
         return [document.content for document in self.store.documents(rows)]
+
+    def _by_words(self, questions: Sequence[Question], lines: Sequence[Sequence[int]]) -> Tensor:
+        assert self.drafts.lexical is not None
+        scores_of = self.drafts.lexical.scores_of
+        found = [scores_of(question.question, line) for question, line in zip(questions, lines, strict=True)]
+        return torch.from_numpy(np.stack(found))
 
     def _draft(self, questions: Sequence[Question]) -> Draft:
         prepared: Draft | None = questions.prepared if isinstance(questions, Batch) else None

@@ -5,6 +5,7 @@ Shapes: B questions, K documents a question, L memory tokens, D hidden size.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from clara_lightning.data.records import Document
 from clara_lightning.errors import ClaraError
 
 HYBRID = "--hybrid"
+
+log = logging.getLogger(__name__)
 
 HOT_BYTES = 256 << 20
 """Of memory that stays in RAM: the documents that are asked for again and again."""
@@ -115,6 +118,11 @@ class ClaraPipeline:
         opened.require(fingerprint=folder.fingerprint, memory_tokens=folder.memory.tokens)
         if hybrid is not None:
             require_lexical_index(opened, setting=HYBRID)  # before weights are loaded
+        if hybrid is None and (weight := folder.retrieval.hybrid_weight):
+            text = (
+                "the adapters were trained beside BM25: --hybrid weighted --hybrid-weight %g searches as they learned"
+            )
+            log.info(text, weight)
         model = build_from_folder(folder, backbone=backbone).to(usable_device(device))
         return cls(
             model, opened, retrieval=folder.retrieval, reasoner=reasoner_of(folder), hybrid=hybrid, hot_bytes=hot_bytes

@@ -44,7 +44,7 @@ from clara_lightning.modules.validation import CONDITIONS, Asked, measure_condit
 from clara_lightning.objectives.estimators import Estimator, Selection, StraightThrough
 from clara_lightning.objectives.metrics import collapse_statistics
 from clara_lightning.objectives.monitors import ConditionLosses
-from clara_lightning.objectives.scores import ScoreName, score
+from clara_lightning.objectives.scores import ScoreName, fused, score
 
 GENERATOR_KEY = "clara_train_generator"
 
@@ -79,6 +79,8 @@ class JointRAGModule(ClaraModule):
         top_k: k, documents that the generator reads.
         score: ``maxsim`` (late interaction), ``flat`` (cosine of the flattened memory, the method's) or ``mean``
             (cosine of the mean memory vectors).
+        hybrid_weight: BM25's part in the scores, 0 (none) or more and below 1; see
+            :func:`~clara_lightning.objectives.scores.fused`. It needs ``candidates``, and a BM25 index in the store.
         train_generator: whether the generator learns from the loss of the answer, or stays as it is.
         temperature: tau of the soft selection, and of the contrastive loss.
         final_temperature: tau at the last step, which it nears by the same factor each step; by default it stays.
@@ -109,6 +111,7 @@ class JointRAGModule(ClaraModule):
         num_candidates: int = 20,
         top_k: int = 5,
         score: ScoreName = "maxsim",
+        hybrid_weight: float = 0.0,
         train_generator: bool = True,
         temperature: float = 0.02,
         final_temperature: float | None = None,
@@ -130,6 +133,10 @@ class JointRAGModule(ClaraModule):
             raise ClaraError("model.init_args.init_from is required with a store: the adapters that it was made with")
         if candidates and store is None:
             raise ClaraError(f"model.init_args.store is required when model.init_args.candidates is {candidates}")
+        if not 0 <= hybrid_weight < 1:
+            raise ClaraError(f"model.init_args.hybrid_weight must be >= 0 and below 1, got {hybrid_weight}")
+        if hybrid_weight and not candidates:
+            raise ClaraError("model.init_args.candidates is required with model.init_args.hybrid_weight")
         if candidates and num_candidates < top_k:
             raise ClaraError(f"model.init_args.top_k must be <= num_candidates ({num_candidates}), got {top_k}")
         super().__init__(
@@ -151,6 +158,7 @@ class JointRAGModule(ClaraModule):
         self.num_candidates = num_candidates
         self.top_k = top_k
         self.score: ScoreName = score
+        self.hybrid_weight = hybrid_weight
         self.train_generator = train_generator
         self.select = Selection(
             k=top_k,
@@ -191,7 +199,12 @@ class JointRAGModule(ClaraModule):
     @property
     def retrieval(self) -> RetrievalConfig:
         """The score, the number of documents and the temperature of this training."""
-        return RetrievalConfig(score=self.score, top_k=self.top_k, temperature=self.select.temperature)
+        return RetrievalConfig(
+            score=self.score,
+            top_k=self.top_k,
+            temperature=self.select.temperature,
+            hybrid_weight=self.hybrid_weight,
+        )
 
     def take_over(self, parent: AdapterFolder) -> None:
         """Load compressor and generator, and the query reasoner or a copy of the compressor in its place."""
@@ -243,7 +256,8 @@ class JointRAGModule(ClaraModule):
         self._look_for_gold(data, speaks=speaks)
 
     def _drafts(self, store: LatentStore, mix: CandidateMix) -> CandidateDrafts:
-        lexical = LexicalIndex.open(store, setting="model.init_args.store") if mix.bm25 else None
+        by_words = mix.bm25 or self.hybrid_weight
+        lexical = LexicalIndex.open(store, setting="model.init_args.store") if by_words else None
         return CandidateDrafts(store, mix, num_candidates=self.num_candidates, lexical=lexical, seed=self.run_seed)
 
     def _look_for_gold(self, data: QADataModule, *, speaks: bool) -> None:
@@ -281,7 +295,7 @@ class JointRAGModule(ClaraModule):
             )
         if isinstance(self._ahead, CandidateDrafts):
             index = open_index(self._ahead.store, score=self.score) if self._ahead.mix.search else None
-            self._source = MixedCandidates(self._ahead, index)
+            self._source = MixedCandidates(self._ahead, index, by_words=self.hybrid_weight > 0)
         else:
             self._source = GivenCandidates(self.backbone, self._ahead)
 
@@ -391,6 +405,8 @@ class JointRAGModule(ClaraModule):
         candidates = self.source(batch, query, gold_share=gold_share)
         scores_BN = score(self.score, query.memory_NLD, candidates.memory_BNLD, query.weights_NL)
         mask_BN = None if candidates.is_full else candidates.mask_BN
+        if candidates.lexical_BN is not None:
+            scores_BN = fused(scores_BN, candidates.lexical_BN, mask_BN, weight=self.hybrid_weight)
         teacher = BatchTeacher(
             self.backbone,
             self.source,

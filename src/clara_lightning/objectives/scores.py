@@ -110,6 +110,35 @@ def maxsim(query_BLD: Tensor, memory_BNMD: Tensor, weights_BL: Tensor) -> Tensor
         return torch.einsum("bnl,bl->bn", cosines_BNLM.amax(dim=-1), _shares(weights_BL).to(query_BLD.dtype))
 
 
+def fused(latent_BN: Tensor, lexical_BN: Tensor, mask_BN: Tensor | None = None, *, weight: float) -> Tensor:
+    r"""Trained scores and BM25 together, :math:`(1 - w)\, n_{latent} + w\, n_{lexical}`, with gradient.
+
+    n brings a question's scores to [0, 1] over its candidates, as
+    :func:`clara_lightning.corpus.fusion.fuse` does over what two searches fetched; all are 1 where they are equal. The
+    retriever is then taught what BM25 lacks (as in CLEAR, arXiv 2004.13969).
+
+    Args:
+        latent_BN: finite scores.
+        lexical_BN: finite scores of the same candidates.
+        mask_BN: True where a candidate exists; None means everywhere. The others come out as 0.
+        weight: w, in [0, 1].
+
+    Example:
+        >>> fused(torch.tensor([[0.2, 0.4, 0.3]]), torch.tensor([[9.0, 0.0, 0.0]]), weight=0.5)
+        tensor([[0.5000, 0.5000, 0.2500]])
+    """
+    mask_BN = torch.ones_like(latent_BN, dtype=torch.bool) if mask_BN is None else mask_BN
+    scaled = [_between_0_and_1(scores_BN, mask_BN) for scores_BN in (latent_BN, lexical_BN)]
+    return ((1 - weight) * scaled[0] + weight * scaled[1].to(scaled[0])).masked_fill(~mask_BN, 0.0)
+
+
+def _between_0_and_1(scores_BN: Tensor, mask_BN: Tensor) -> Tensor:
+    low_B1 = scores_BN.masked_fill(~mask_BN, torch.inf).amin(dim=-1, keepdim=True)
+    range_B1 = scores_BN.masked_fill(~mask_BN, -torch.inf).amax(dim=-1, keepdim=True) - low_B1
+    equal_B1 = range_B1 <= 0
+    return torch.where(equal_B1, torch.ones_like(scores_BN), (scores_BN - low_B1) / range_B1.masked_fill(equal_B1, 1.0))
+
+
 def _document_axes(memory: Tensor) -> str:
     """Einsum letters before a memory's last two axes: shared documents are not repeated for each question."""
     return "bn" if memory.dim() == 4 else "n"
