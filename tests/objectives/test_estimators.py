@@ -18,13 +18,11 @@ from clara_lightning.objectives.estimators import (
     LeaveOneOut,
     Published,
     ReinMax,
-    Selected,
-    Selection,
     StraightThrough,
-    standardise,
 )
 from clara_lightning.objectives.gradients import distillation
 from clara_lightning.objectives.losses import info_nce
+from clara_lightning.objectives.selection import Selected, Selection, standardise
 from clara_lightning.objectives.topk import StraightThroughTopK
 
 ALL = (StraightThrough(), Published(), Gumbel(), ReinMax(), LeaveOneOut(), Distill(), Contrastive(in_batch=False))

@@ -41,10 +41,11 @@ from clara_lightning.modules.schedule import ScheduleConfig
 from clara_lightning.modules.search import BatchTeacher, Found, SearchFigures, contrastive_losses
 from clara_lightning.modules.sharding import ShardedStrategy
 from clara_lightning.modules.validation import CONDITIONS, Asked, measure_conditions
-from clara_lightning.objectives.estimators import Estimator, Selection, StraightThrough
+from clara_lightning.objectives.estimators import Estimator, StraightThrough
 from clara_lightning.objectives.metrics import collapse_statistics
 from clara_lightning.objectives.monitors import ConditionLosses
 from clara_lightning.objectives.scores import ScoreName, fused, score
+from clara_lightning.objectives.selection import Selection
 
 GENERATOR_KEY = "clara_train_generator"
 

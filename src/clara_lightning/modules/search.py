@@ -19,11 +19,11 @@ from clara_lightning.corpus.contrast import pool_documents
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.data.records import Question
 from clara_lightning.data.requests import answering_request
-from clara_lightning.objectives.estimators import Selected
 from clara_lightning.objectives.losses import info_nce
 from clara_lightning.objectives.metrics import RetrievalScores, score_spread
 from clara_lightning.objectives.monitors import SelectionCollapse
 from clara_lightning.objectives.scores import ScoreName, score
+from clara_lightning.objectives.selection import Selected
 from clara_lightning.objectives.topk import mix
 
 
