@@ -7,7 +7,7 @@ positions, D hidden size, V vocabulary.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,6 +39,7 @@ from clara_lightning.backbone.kernels import quicken
 from clara_lightning.backbone.likelihood import AnswerLoss, TokenLosses
 from clara_lightning.backbone.memory import MemoryConfig, MemoryHead
 from clara_lightning.backbone.packing import Sequences
+from clara_lightning.backbone.query import QueryConfig, QueryHead
 from clara_lightning.backbone.runner import Runner
 from clara_lightning.backbone.salience import MOST_DOCUMENTS, WordScorer, WordsRead, asked_share
 from clara_lightning.backbone.words import Spelling, Words
@@ -93,7 +94,8 @@ class Compressed(NamedTuple):
         memory_NLD: the memory, float32.
         text_mean_ND: mean last hidden state over the text's tokens, float32.
         memory_mean_ND: mean last hidden state over the memory tokens, float32.
-        weights_NL: how much each place counts in late interaction, by its anchor's rarity; ones without anchors.
+        weights_NL: how much each place counts in late interaction: its anchor's rarity (ones without anchors), or what
+            a query reasoner learned.
         num_cut: how many texts were longer than the limit.
         num_tokens: tokens that the LM ran over, of distinct texts and their memory.
         num_padding: positions beside them that it ran over.
@@ -175,6 +177,7 @@ class ClaraBackbone(nn.Module):
         prompt: the words around background and question.
         adapters: which adapters exist; all but ``generator`` have memory tokens of their own.
         gradient_checkpointing: recompute activations in the backward pass.
+        queries: what is learned of a question's vectors beside the adapter, by the name of the query reasoner.
     """
 
     def __init__(
@@ -187,6 +190,7 @@ class ClaraBackbone(nn.Module):
         prompt: PromptTemplate,
         adapters: Sequence[str] = (COMPRESSOR, GENERATOR),
         gradient_checkpointing: bool = False,
+        queries: Mapping[str, QueryConfig] | None = None,
     ) -> None:
         super().__init__()
         self.tokenizer = tokenizer
@@ -199,15 +203,14 @@ class ClaraBackbone(nn.Module):
         check_depth(model, memory.layer)
         mean_D, std_D = embedding_statistics(model)
         vocab_size = embedding_table(model).weight.shape[0]
+        self.queries = dict(queries or {})
+        sizes: dict[str, Any] = {"embedding_mean_D": mean_D, "embedding_std_D": std_D, "vocab_size": vocab_size}
         self.lm: PeftModel = add_adapters(model, names=self.adapters, settings=lora, depth=memory.layer)
         self.heads = nn.ModuleDict(
             {
-                name: MemoryHead(
-                    memory if name == COMPRESSOR else memory.of_questions,
-                    embedding_mean_D=mean_D,
-                    embedding_std_D=std_D,
-                    vocab_size=vocab_size,
-                )
+                name: MemoryHead(memory, **sizes)
+                if name == COMPRESSOR
+                else QueryHead(memory.of_questions, query=self.query_config(name), **sizes)
                 for name in self.adapters
                 if name != GENERATOR
             }
@@ -222,6 +225,10 @@ class ClaraBackbone(nn.Module):
         self.causal_lm.generation_config = GenerationConfig()
         if gradient_checkpointing:
             self._enable_gradient_checkpointing()
+
+    def query_config(self, reasoner: str = QUERY_REASONER) -> QueryConfig:
+        """What is learned of a question's vectors beside the adapter of a query reasoner."""
+        return self.queries.get(reasoner, QueryConfig())
 
     # --- parts of the LM -------------------------------------------------------------------------------------------
 
@@ -332,7 +339,7 @@ class ClaraBackbone(nn.Module):
         copy_adapter(self.lm, source=COMPRESSOR, target=QUERY_REASONER)
         own = self.heads[QUERY_REASONER].state_dict()
         found = self.heads[COMPRESSOR].state_dict()
-        self.heads[QUERY_REASONER].load_state_dict({name: found[name] for name in own})
+        self.heads[QUERY_REASONER].load_state_dict({name: found.get(name, value) for name, value in own.items()})
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -423,7 +430,7 @@ class ClaraBackbone(nn.Module):
             memory_NLD=head.memory(memory_NLD, placed.anchor_NLD),
             text_mean_ND=placed.text_mean(hidden_PD),
             memory_mean_ND=memory_NLD.float().mean(1),
-            weights_NL=placed.weights_NL,
+            weights_NL=head.weights(memory_NLD, placed.weights_NL),
             num_cut=tokens.num_cut,
             num_tokens=sum(placed.sequences.lengths),
             num_padding=self._runner.padding(placed.sequences),

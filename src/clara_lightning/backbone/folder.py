@@ -15,7 +15,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASO
 from clara_lightning.backbone.backbone import ClaraBackbone, embedding_table
 from clara_lightning.backbone.loading import BackboneConfig, is_in_package, load_pretrained, package_path
 from clara_lightning.backbone.memory import MemoryConfig
+from clara_lightning.backbone.query import QueryConfig, QueryHead
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.errors import ClaraError
 from clara_lightning.objectives.scores import ScoreName
@@ -84,6 +85,7 @@ class AdapterFolder:
         retrieval: how documents are found for them.
         fingerprint: sha256 over the compressor's weights; a store is tied to it.
         parent: fingerprint of the folder that the stage started from.
+        query: what is learned of a question's vectors beside the query reasoner.
     """
 
     path: Path
@@ -97,6 +99,7 @@ class AdapterFolder:
     retrieval: RetrievalConfig
     fingerprint: str
     parent: str | None
+    query: QueryConfig = field(default_factory=QueryConfig)
 
     @classmethod
     def open(cls, path: str | Path, *, setting: str = "--adapters") -> AdapterFolder:
@@ -127,6 +130,7 @@ class AdapterFolder:
                 stage=values["stage"],
                 adapters=_known_adapters(values["adapters"]),
                 retrieval=RetrievalConfig(**values["retrieval"]),
+                query=QueryConfig(**values.get("query", {})),  # of older folders: nothing
                 fingerprint=values["fingerprint"],
                 parent=values["parent"],
             )
@@ -145,6 +149,7 @@ class AdapterFolder:
             "memory": asdict(self.memory),
             "adapters": list(self.adapters),
             "retrieval": asdict(self.retrieval),
+            "query": asdict(self.query),
             "lora": asdict(self.lora),
             "prompt": asdict(self.prompt),
         }
@@ -277,6 +282,7 @@ def save_adapters(
             stage=stage,
             adapters=tuple(backbone.adapters),
             retrieval=retrieval,
+            query=backbone.query_config(),
             fingerprint=own_fingerprint,
             parent=parent,
         ).write()
@@ -368,10 +374,13 @@ def load_adapters(
         _load_adapter(backbone, folder, name, target, setting=setting)
         if target in backbone.heads:
             own = {key.removeprefix(f"{name}."): value for key, value in heads.items() if key.startswith(f"{name}.")}
+            head = backbone.head(target)
             if resize and TOKENS in own:
-                own[TOKENS] = _resized(own[TOKENS], backbone.head(target).tokens_LD.detach())
+                own[TOKENS] = _resized(own[TOKENS], head.tokens_LD.detach())
+            if isinstance(head, QueryHead) and folder.query == QueryConfig():
+                own = {key: value for key, value in head.state_dict().items() if key in head.learned} | own
             try:
-                backbone.heads[target].load_state_dict(own)
+                head.load_state_dict(own)
             except RuntimeError as error:
                 reason = " ".join(str(error).split())
                 raise ClaraError(f"{setting}: {folder.path / MEMORY_FILE} does not fit {name}: {reason}") from error
@@ -432,6 +441,7 @@ def build_from_folder(
         revision=config.revision or folder.backbone["revision"],
     )
     others = reasoners or {}
+    queries = {QUERY_REASONER: folder.query, **{name: other.query for name, other in others.items()}}
     model, tokenizer = load_pretrained(config)
     result = ClaraBackbone(
         model,
@@ -440,6 +450,7 @@ def build_from_folder(
         lora=folder.lora,
         prompt=folder.prompt,
         adapters=(*folder.adapters, *others),
+        queries=queries,
     )
     load_adapters(result, folder, names=folder.adapters, setting=setting)
     for name, other in others.items():

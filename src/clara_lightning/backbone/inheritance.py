@@ -9,6 +9,7 @@ from typing import Any
 from clara_lightning.backbone.folder import AdapterFolder
 from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.backbone.memory import MemoryConfig
+from clara_lightning.backbone.query import QueryConfig
 from clara_lightning.errors import ClaraError
 
 NAMES = {  # the stages' settings
@@ -63,6 +64,16 @@ def inherit(own: Any, given: Any, default: Any, name: str) -> Any:
     if given is not None and given != own:
         raise ClaraError(f"model.init_args.{name} differs from that of model.init_args.init_from: leave it out")
     return own
+
+
+def inherit_query(parent: AdapterFolder | None, given: QueryConfig | None) -> QueryConfig:
+    """The parent's where it has learned something; else what is given, or nothing.
+
+    Raises:
+        ClaraError: something else is given.
+    """
+    own = QueryConfig() if parent is None else parent.query
+    return (given or own) if own == QueryConfig() else inherit(own, given, own, "query")
 
 
 def inherit_backbone(parent: AdapterFolder | None, given: BackboneConfig) -> BackboneConfig:

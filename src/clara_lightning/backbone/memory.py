@@ -340,6 +340,15 @@ class MemoryHead(nn.Module):
         memory_NLD = calibrated_NLD if anchor_NLD is None else anchor_NLD + self.scale * calibrated_NLD
         return memory_NLD if self.mlp is None else memory_NLD + self.gain_D * self.mlp(standard_NLD)
 
+    def weights(self, hidden_NLD: Tensor, weights_NL: Tensor) -> Tensor:
+        """How much each place counts in late interaction ``(N, L)``.
+
+        Args:
+            hidden_NLD: last hidden states.
+            weights_NL: the rarity of what stands there; ones without anchors.
+        """
+        return weights_NL
+
 
 def zero_init_mlp(dim: int, width: int) -> nn.Sequential:
     """Two layers ``(D, width)`` and ``(width, D)``; the second begins with zeros, so that at first nothing is added."""

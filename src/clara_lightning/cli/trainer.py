@@ -18,6 +18,7 @@ from lightning.pytorch.strategies import StrategyRegistry
 
 from clara_lightning.backbone.adapters import LoraSettings
 from clara_lightning.backbone.loading import BackboneConfig
+from clara_lightning.backbone.query import QueryConfig
 from clara_lightning.corpus.encoder import CorpusEncoder
 from clara_lightning.corpus.mixing import CandidateMix
 from clara_lightning.data.corpus import CorpusDataModule
@@ -218,6 +219,7 @@ def known_settings() -> dict[str, list[str]]:
         "model.init_args.prompt": (PromptTemplate,),
         "model.init_args.schedule": (ScheduleConfig,),
         "model.init_args.candidates": (CandidateMix,),
+        "model.init_args.query": (QueryConfig,),
         "data.init_args": (SCPDataModule, InstructDataModule, QADataModule, CorpusDataModule),
         **{name: (callback,) for name, callback in CALLBACKS.items()},
     }

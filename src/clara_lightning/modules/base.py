@@ -16,12 +16,13 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from clara_lightning.backbone.adapters import LoraSettings, adapter_parameters
+from clara_lightning.backbone.adapters import QUERY_REASONER, LoraSettings, adapter_parameters
 from clara_lightning.backbone.backbone import ClaraBackbone
 from clara_lightning.backbone.folder import AdapterFolder, RetrievalConfig, load_adapters, save_adapters
-from clara_lightning.backbone.inheritance import inherit, inherit_backbone, inherit_memory
+from clara_lightning.backbone.inheritance import inherit, inherit_backbone, inherit_memory, inherit_query
 from clara_lightning.backbone.loading import BackboneConfig, load_pretrained
 from clara_lightning.backbone.memory import MemoryKind
+from clara_lightning.backbone.query import QueryConfig
 from clara_lightning.data.prompts import Prompt, PromptTemplate
 from clara_lightning.errors import ClaraError
 from clara_lightning.modules.card import card_writer
@@ -88,6 +89,7 @@ class ClaraModule(LightningModule, ABC):
         memory_layer: memory is made of the hidden states behind so many layers; ``None``: behind all.
         memory_mlp: hidden width of an MLP on them that adds to the memory; ``None``: none.
         words_per_token: so many whole words stand together on a memory token at most; ``None``: none do.
+        query: what is learned of a question's vectors beside the query reasoner; with ``init_from``, that folder's.
     """
 
     backbone: ClaraBackbone
@@ -112,6 +114,7 @@ class ClaraModule(LightningModule, ABC):
         memory_layer: int | None = None,
         memory_mlp: int | None = None,
         words_per_token: int | None = None,
+        query: QueryConfig | None = None,
     ) -> None:
         super().__init__()
         self.parent = AdapterFolder.open(init_from, setting="model.init_args.init_from") if init_from else None
@@ -127,6 +130,7 @@ class ClaraModule(LightningModule, ABC):
         self.resize = resize
         self.memory_config = inherit_memory(self.parent, given, resize=resize)
         self.lora = inherit(self.parent and self.parent.lora, lora, LoraSettings(), "lora")
+        self.query = inherit_query(self.parent, query)
         self.prompt = inherit(self.parent and self.parent.prompt, prompt, PromptTemplate(), "prompt")
         self.backbone_config = inherit_backbone(self.parent, backbone)
         self.optimizer = optimizer
@@ -212,6 +216,7 @@ class ClaraModule(LightningModule, ABC):
             prompt=self.prompt,
             adapters=self.adapters,
             gradient_checkpointing=self.backbone_config.gradient_checkpointing,
+            queries={QUERY_REASONER: self.query},
         )
         if self.parent is not None:
             self.take_over(self.parent)

@@ -15,6 +15,7 @@ from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASO
 from clara_lightning.backbone.folder import AdapterFolder, RetrievalConfig, fingerprint
 from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.backbone.memory import MemoryKind
+from clara_lightning.backbone.query import QueryConfig
 from clara_lightning.corpus.candidates import (
     CandidateSource,
     GivenCandidates,
@@ -100,6 +101,8 @@ class JointRAGModule(ClaraModule):
         memory: checked against ``init_from``.
         lora: checked against ``init_from``.
         prompt: checked against ``init_from``.
+        query: what is learned of a question's vectors beside the query reasoner's adapter: a projection, and how much
+            each counts; with ``init_from``, that folder's.
     """
 
     def __init__(
@@ -129,6 +132,7 @@ class JointRAGModule(ClaraModule):
         memory: MemoryKind | None = None,
         lora: LoraSettings | None = None,
         prompt: PromptTemplate | None = None,
+        query: QueryConfig | None = None,
     ) -> None:
         if init_from is None and store is not None:
             raise ClaraError("model.init_args.init_from is required with a store: the adapters that it was made with")
@@ -153,7 +157,10 @@ class JointRAGModule(ClaraModule):
             memory_lr_scale=memory_lr_scale,
             generate_rows=generate_rows,
             max_new_tokens=max_new_tokens,
+            query=query,
         )
+        if self.query.importance and score != "maxsim":
+            raise ClaraError(f"model.init_args.score must be maxsim with query.importance, got {score}")
         self.store_path = store
         self.mix = candidates
         self.num_candidates = num_candidates
@@ -226,9 +233,12 @@ class JointRAGModule(ClaraModule):
         self.backbone.start_query_reasoner()
 
     def in_effect(self) -> dict[str, str]:
-        """What teaches the scores."""
+        """What teaches the scores, and what of them is learned beside the adapter."""
         names = " + ".join(type(each).__name__ for each in self.select.estimators)
-        return {"estimators": f"{names} at temperature {self.select.temperature:g}"}
+        learned = [f"a projection of rank {self.query.projection}"] if self.query.projection else []
+        learned += ["the importance of each"] if self.query.importance else []
+        shown = {"estimators": f"{names} at temperature {self.select.temperature:g}"}
+        return shown | ({"query vectors": f"learned: {' and '.join(learned)}"} if learned else {})
 
     def without_effect(self) -> list[str]:
         """``num_candidates``, where passages are the candidates; ``standardise``, where gold documents alone teach."""
