@@ -30,7 +30,10 @@ def with_data(command: list[str], folder: Path) -> list[str]:
 
 
 def test_the_readme_shows_every_stage() -> None:
-    assert [command[0] for command in commands()] == ["fit", "fit", "predict", "fit", "ask", "search", "evaluate"]
+    assert [command[0] for command in commands()] == [
+        *("fit", "fit", "predict", "fit", "fit"),
+        *("ask", "search", "evaluate"),
+    ]
 
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: " ".join(command[:3]))
