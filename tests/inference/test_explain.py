@@ -55,18 +55,21 @@ def test_the_question_is_shown_as_search_reads_it(pipeline: ClaraPipeline, compr
     assert [trained.lens] == logit_lens(pipeline.backbone, [QUESTION], adapter=QUERY_REASONER, top=3)
 
 
-@pytest.mark.parametrize("temperature", [0.02, 0.5])
-def test_soft_weights_follow_the_formula_of_the_training(pipeline: ClaraPipeline, temperature: float) -> None:
+@pytest.mark.parametrize(("temperature", "standardised"), [(0.02, False), (0.5, False), (0.5, True)])
+def test_soft_weights_follow_the_formula_of_the_training(
+    pipeline: ClaraPipeline, temperature: float, standardised: bool
+) -> None:
     warm = ClaraPipeline(
         pipeline.backbone,
         pipeline.store,
-        retrieval=replace(pipeline.retrieval, temperature=temperature),
+        retrieval=replace(pipeline.retrieval, temperature=temperature, standardise=standardised),
         reasoner=pipeline.reasoner,
     )
 
     explanation = explain(warm, QUESTION, top_k=3, max_new_tokens=1)
 
     left = np.array([c.score for c in explanation.candidates], dtype=np.float64)
+    left = (left - left.mean()) / left.std() if standardised else left
     expected = []
     for slot in range(3):  # a slot shares out among those that no earlier slot took
         exps = np.exp((left - left.max()) / temperature)

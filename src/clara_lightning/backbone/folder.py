@@ -56,12 +56,14 @@ class RetrievalConfig:
         top_k: documents that the generator reads.
         temperature: tau of the soft choice that they were trained with.
         hybrid_weight: BM25's part in the score that they were trained with; 0: none.
+        standardise: whether the scores were divided by their spread over a question's candidates.
     """
 
     score: ScoreName = "maxsim"
     top_k: int = 5
     temperature: float = 0.02
     hybrid_weight: float = 0.0
+    standardise: bool = False
 
     @classmethod
     def default(cls, memory: MemoryConfig) -> RetrievalConfig:

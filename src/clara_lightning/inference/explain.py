@@ -18,6 +18,7 @@ from clara_lightning.data.prompts import MEMORY, Background
 from clara_lightning.data.records import Document
 from clara_lightning.errors import ClaraError
 from clara_lightning.inference.pipeline import Answer, ClaraPipeline
+from clara_lightning.objectives.selection import standardise
 from clara_lightning.objectives.topk import slot_probabilities
 
 Given = Literal["none", "another", "memory", "text"]
@@ -164,7 +165,9 @@ def rows_not_taken(rows: Sequence[int], *, num_documents: int, key: str) -> list
 
 
 def _candidates(pipeline: ClaraPipeline, found: Hits, *, num_taken: int) -> tuple[Candidate, ...]:
-    weights_1KN = slot_probabilities(found.scores_BK, k=num_taken, temperature=pipeline.retrieval.temperature)
+    retrieval = pipeline.retrieval
+    scores_1N = standardise(found.scores_BK) if retrieval.standardise else found.scores_BK
+    weights_1KN = slot_probabilities(scores_1N, k=num_taken, temperature=retrieval.temperature)
     documents = pipeline.store.documents(found.rows_BK[0].tolist())
     rows = zip(documents, found.scores_BK[0].tolist(), weights_1KN[0].T.tolist(), strict=True)
     return tuple(

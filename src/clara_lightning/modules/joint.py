@@ -212,6 +212,7 @@ class JointRAGModule(ClaraModule):
             top_k=self.top_k,
             temperature=self.select.temperature,
             hybrid_weight=self.hybrid_weight,
+            standardise=self.select.standardised,
         )
 
     def take_over(self, parent: AdapterFolder) -> None:
