@@ -19,6 +19,9 @@ from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.data.readers import read_questions
 from clara_lightning.data.requests import answering_request
+from clara_lightning.errors import ClaraError
+from clara_lightning.modules.joint import JointRAGModule
+from clara_lightning.objectives.estimators import Distill
 from clara_lightning.objectives.gradients import distillation
 from clara_lightning.objectives.scores import maxsim
 
@@ -173,6 +176,19 @@ def test_a_learned_temperature_is_trained_resumed_and_handed_on(
     found = logged(tmp_path / "run", "train/temperature")
     assert len(set(found)) == 4
     assert AdapterFolder.open(tmp_path / "run").retrieval.temperature != pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"learn_temperature": True}, "learn_temperature must be false where trainer.strategy is sharded"),
+        ({"estimators": [Distill(unlabelled=True)]}, "unlabelled of Distill must be false where .* is sharded"),
+    ],
+)
+def test_what_shards_cannot_do_is_refused(settings: dict[str, Any], message: str, undropped: Path) -> None:
+    with pytest.raises(ClaraError, match=message):
+        JointRAGModule(init_from=str(undropped), **settings)._refuse_shards()
+    JointRAGModule(init_from=str(undropped), estimators=[Distill()])._refuse_shards()
 
 
 @pytest.mark.parametrize(
