@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,15 @@ from clara_lightning.objectives.scores import maxsim
 
 CONTRASTIVE = '[{"class_path": "clara_lightning.Contrastive"}]'
 CONTRAST = ("--model.estimators", CONTRASTIVE, "--model.train_generator", "false", "--model.temperature", 0.1)
+OWN_DATA = """
+from dataclasses import replace
+
+from clara_lightning import QADataModule
+
+class Mine(QADataModule):
+    def train_example(self, row, draw):
+        return replace(row, passages=tuple(replace(passage, gold=False) for passage in row.passages))
+"""
 STILL = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", 0.0)
 SEARCH = ("--model.candidates.search", 1, "--model.num_candidates", 3)
 
@@ -158,6 +168,22 @@ def test_gold_documents_that_a_search_misses_are_learned_from_too(
 
     assert outcome.code == 0, outcome.err
     assert all(loss > 0 for loss in figures(tmp_path / "run", "train/loss"))
+
+
+def test_a_question_without_gold_of_a_users_own_data_is_named(
+    commands: Any, start_clara: Any, undropped: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(OWN_DATA, encoding="utf-8")
+    fit = [
+        "mine.Mine" if word == "clara_lightning.QADataModule" else word
+        for word in commands.fit_joint(tmp_path / "run", undropped, *CONTRAST)
+    ]
+
+    running = start_clara(*fit, path=tmp_path)
+    _, errors = running.communicate(timeout=240)
+
+    assert running.returncode == 2, errors
+    assert re.search(r"clara: question 'q\d': no gold document, and nothing else teaches$", errors.strip())
 
 
 def test_a_checkpoint_that_trained_other_adapters_is_refused(

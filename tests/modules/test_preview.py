@@ -141,7 +141,7 @@ def test_contrastive_training_is_said_to_feed_no_prompt(files: Any, tiny_tokeniz
 
     (note,) = previewed((module, QADataModule(str(files.questions))), tiny_tokenizer(), rows=1).notes
 
-    assert note == "no answer is read from what was taken in training: only validation feeds the prompts"
+    assert note == "training reads no answer from what was taken: these prompts are those of a validation"
 
 
 def test_json_holds_tokens_and_no_letters(files: Any, tiny_tokenizer: Any) -> None:

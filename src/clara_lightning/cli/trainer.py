@@ -139,10 +139,11 @@ class ClaraCLI(LightningCLI):
         """Say so where there was nothing to do, and fail where retrieval has collapsed."""
         (watch,) = (each for each in self.trainer.callbacks if isinstance(each, Watch))  # type: ignore[attr-defined]
         if watch.collapse is not None:
-            kept = self.run_folder / (FOLDER if (self.run_folder / FOLDER).is_dir() else "adapters")
+            best = self.run_folder / FOLDER
+            kept = f"the last good adapters are in {best}" if best.is_dir() else "none are kept: best.monitor is null"
             raise ClaraError(
                 f"watch: retrieval collapsed after {self.trainer.global_step} steps ({watch.collapse}): the run ends; "
-                f"the last good adapters are in {kept}"
+                f"{kept}"
             )
         if self.trainer.global_step == self._resumed_step:
             log.info("%s is finished: step %d was its last one", self.run_folder, self._resumed_step)

@@ -434,6 +434,8 @@ class JointRAGModule(ClaraModule):
         """Negative log-likelihood of each answer from what was taken ``(B,)``; beside it the estimators' losses."""
         selected = found.selected
         own = [] if selected.loss_B is None else [selected.loss_B]
+        if self.is_contrastive:
+            self._require_gold(batch, found)
         if not self.reads_answers:
             return own
         requests = self.requests(batch)
@@ -443,6 +445,12 @@ class JointRAGModule(ClaraModule):
                 without = self.backbone.answer_loss([replace(prompt, background=()) for prompt in requests])
             selected.weigh(loss.mean_B, without.mean_B)
         return [loss.sum_B, *own]
+
+    def _require_gold(self, batch: list[Question], found: Found) -> None:
+        """Of a DataModule of the user's own: questions of others were looked through at the start."""
+        for question, num_gold in zip(batch, found.candidates.num_gold_B.tolist(), strict=True):
+            if not num_gold:
+                raise ClaraError(f"question {question.id!r}: no gold document, and nothing else teaches")
 
     def _contrast(self, found: Found, gold: Sequence[GoldDocuments]) -> Tensor:
         """Contrastive loss of each question that has gold documents, against its own candidates."""

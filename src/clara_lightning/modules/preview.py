@@ -175,7 +175,7 @@ def _notes(module: ClaraModule) -> Iterator[str]:
     if module.mix:
         yield f"the documents are {module.num_candidates} of the store, by {module.mix}, anew at each step"
     if not module.reads_answers:
-        yield "no answer is read from what was taken in training: only validation feeds the prompts"
+        yield "training reads no answer from what was taken: these prompts are those of a validation"
 
 
 def _said(example: ReadingExample | Question) -> ReadingExample | Question:
