@@ -21,6 +21,7 @@ from clara_lightning.data.records import Passage, Question
 ONE_HOP = ("squad_train_part", "nq_qed_train", "tydiqa_en_train", HELD_OUT)
 SEVERAL_HOPS = ("hotpotqa_train", "2wiki_train", "musique_train")
 TRAIN, DEV, DOCUMENTS, COUNTS = "train.jsonl", "dev.jsonl", "documents.jsonl", "counts.json"
+ASKED, ANSWERED = "asked.jsonl", "answered.jsonl"
 CANDIDATES = 20
 
 
@@ -31,14 +32,19 @@ class Sizes:
     Args:
         train: training questions of one hop, drawn; those of several hops are all taken.
         dev: questions of one hop to measure on, drawn likewise.
+        answered: so many of all that are measured on keep their answers in ``answered.jsonl``.
     """
 
     train: int = 6000
     dev: int = 384
+    answered: int = 96
 
 
 def write_data(out: Path, sizes: Sizes = Sizes()) -> None:
     """Write ``train.jsonl`` and ``dev.jsonl`` with 20 candidates a question, and ``documents.jsonl``, once.
+
+    ``asked.jsonl`` is ``dev.jsonl`` without answers: its questions are searched for alone; so are most of those of
+    ``answered.jsonl``.
 
     Candidates are the best of the corpus by BM25, in whose last places stand gold documents that it missed (the
     published Oracle setting).
@@ -58,6 +64,10 @@ def write_data(out: Path, sizes: Sizes = Sizes()) -> None:
     index = LexicalIndex.of_texts(lambda: [[passage.content for passage in passages.values()]])
     for name, rows in ((TRAIN, train), (DEV, dev)):
         _write(out / name, (_asked(row, passages, index) for row in rows))
+    answered = {row.id for row in random.Random(1).sample(dev, min(sizes.answered, len(dev)))}
+    for name, kept in ((ASKED, set[str]()), (ANSWERED, answered)):
+        silent = [row if row.id in kept else replace(row, answers=()) for row in dev]
+        _write(out / name, (_asked(row, passages, index) for row in silent))
     _write(out / DOCUMENTS, ({"id": name, "title": each.title, "text": each.text} for name, each in passages.items()))
     counts = {"train": len(train), "dev": len(dev), "documents": len(passages)}
     several = {name: sum(is_of_several_hops(row.id) for row in rows) for name, rows in (("train", train), ("dev", dev))}

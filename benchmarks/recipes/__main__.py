@@ -11,20 +11,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import statistics
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
 from benchmarks.machine import machine
 from benchmarks.recipes.split import ASKED, DEV, TRAIN, write_split
+from benchmarks.study import Paces, check_overlays, clara, options, step_seconds
 from clara_lightning.backbone.folder import AdapterFolder
 from clara_lightning.corpus.manifest import write_json
 from clara_lightning.errors import ClaraError
@@ -34,7 +31,6 @@ HERE = Path(__file__).parent
 CONFIGS = HERE.parent.parent / "configs"
 RESULTS = HERE / "results"
 PACES = HERE / "paces.json"
-PACE_STEPS, PACE_SKIPPED = 15, 3
 FREE = {("model", "optimizer")}  # settings that change no step's cost
 VALIDATIONS = 4
 MEASURED_LENGTHS = (16, 64)  # 16x and 4x
@@ -61,10 +57,7 @@ class Row:
     screen: bool = False
 
     def __post_init__(self) -> None:
-        for name in self.overlays:
-            if not (HERE / "rows" / f"{name}.yaml").is_file():
-                known = ", ".join(sorted(path.stem for path in (HERE / "rows").glob("*.yaml")))
-                raise ClaraError(f"{name!r} is no row: choose among {known}")
+        check_overlays(self.overlays, HERE / "rows")
 
     @property
     def name(self) -> str:
@@ -103,8 +96,7 @@ class Row:
             "trainer.default_root_dir": run,
             **{f"trainer.{name}": value for name, value in every.items()},
         }
-        options = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-        return ["fit", *(word for path in self.configs for word in ("--config", str(path))), *options]
+        return ["fit", *(word for path in self.configs for word in ("--config", str(path))), *options(settings)]
 
 
 def _costs_nothing(overlay: str) -> bool:
@@ -125,7 +117,7 @@ def run_row(row: Row, out: Path) -> dict[str, Any]:
     steps = max(1, round(60 * row.minutes / pace))
     every = max(1, steps // (1 if row.screen else VALIDATIONS)) * row.accumulate
     checkpoints = ("--checkpoint.every_n_train_steps", str(max(1, steps // (4 * VALIDATIONS))))
-    _clara(*row.fit(run, data, steps=steps, validate_every=every), *checkpoints, "--ckpt_path", "last")
+    clara(*row.fit(run, data, steps=steps, validate_every=every), *checkpoints, "--ckpt_path", "last")
     lengths = [] if row.screen else _lengths(run, row.length)
     rows = read_rows(run / "metrics.csv")
     curve = [
@@ -147,26 +139,14 @@ def _watched(row: dict[str, str]) -> list[str]:
 
 
 def _pace(row: Row, out: Path, data: Path) -> float:
-    """Seconds of a step on the reference machine, measured once: beside a reference row, and relative to it.
+    """Seconds of a step on the reference machine."""
+    rows = {each.pace_name: each for each in (REFERENCE, row)}
 
-    A machine that is shared is fast at one hour and slow at the next; how two rows relate changes less.
-    """
-    paces = json.loads(PACES.read_text(encoding="utf-8"))
-    if row.pace_name not in paces:
-        own, reference = (_step_seconds(each, out, data) for each in (row, REFERENCE))
-        paces[row.pace_name] = round(own / reference * paces[REFERENCE.pace_name], 3)
-        write_json(PACES, dict(sorted(paces.items())))
-    return float(paces[row.pace_name])
+    def measure(name: str) -> float:
+        run, timed = out / "pace" / name, rows[name]
+        return step_seconds(timed.fit(run, data, steps=1, validate_every=None), run, accumulate=timed.accumulate)
 
-
-def _step_seconds(row: Row, out: Path, data: Path) -> float:
-    """Median over a few steps of a run that is made for it and thrown away, in seconds of an optimizer step."""
-    run = out / "pace" / row.pace_name
-    shutil.rmtree(run, ignore_errors=True)
-    fit = row.fit(run, data, steps=PACE_STEPS, validate_every=None)
-    _clara(*fit, "--trainer.log_every_n_steps", "1", "--trainer.accumulate_grad_batches", "1")
-    events = EventAccumulator(str(run)).Reload().Scalars("train/step_seconds")
-    return row.accumulate * float(statistics.median(event.value for event in events[PACE_SKIPPED:]))
+    return Paces(PACES, reference=REFERENCE.pace_name).seconds(row.pace_name, measure)
 
 
 def _lengths(run: Path, length: int) -> list[int]:
@@ -177,18 +157,13 @@ def _lengths(run: Path, length: int) -> list[int]:
 
 def _evaluate(row: Row, run: Path, data: Path, length: int) -> dict[str, Any]:
     report = run / f"report-{length}"
-    _clara(
+    clara(
         *("evaluate", "--adapters", str(run / "adapters"), "--data", str(data / ASKED), "--out", str(report)),
         *("--memory-tokens", str(length), "--batch-size", "16", "--max-new-tokens", "16"),
         *("--dense", "none", "--conditions", "none"),
     )
     answers = json.loads((report / "results.json").read_text(encoding="utf-8"))["answers"]
     return {condition: {name: answers[condition][name] for name in MEASURED} for condition in CONDITIONS}
-
-
-def _clara(*words: str) -> None:
-    print("$ clara " + " ".join(words), flush=True)
-    subprocess.run([sys.executable, "-m", "clara_lightning", *words], check=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

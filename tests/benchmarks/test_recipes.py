@@ -17,6 +17,7 @@ from benchmarks.recipes.split import ASKED, DEV, HELD_OUT, TRAIN, TRAINED, is_he
 from benchmarks.recipes.tables import draw_curves, screens, tables
 from benchmarks.recipes.untrained import best_windows
 
+from benchmarks import study
 from clara_lightning.cli.main import main
 from clara_lightning.corpus.manifest import write_json
 from clara_lightning.errors import ClaraError
@@ -136,7 +137,7 @@ def test_a_rows_pace_is_measured_once_beside_the_reference_and_in_its_seconds(
     paces, ran = tmp_path / "paces.json", []
     write_json(paces, {REFERENCE.pace_name: 0.5})
     monkeypatch.setattr(recipes, "PACES", paces)
-    monkeypatch.setattr(recipes, "_clara", lambda *words: ran.append(words))
+    monkeypatch.setattr(study, "clara", lambda *words: ran.append(words))
     seconds = {True: [9.0, 9.0, 9.0, 2.0, 2.0], False: [9.0, 9.0, 9.0, 1.0, 1.0]}  # the first are not counted
 
     class Events:
@@ -150,7 +151,7 @@ def test_a_rows_pace_is_measured_once_beside_the_reference_and_in_its_seconds(
             assert name == "train/step_seconds"
             return [SimpleNamespace(value=value) for value in self.values]
 
-    monkeypatch.setattr(recipes, "EventAccumulator", Events)
+    monkeypatch.setattr(study, "EventAccumulator", Events)
     row = Row((), 16, 60, 3)
     assert row.accumulate == 16
     for _ in range(2):

@@ -1,0 +1,115 @@
+"""The study's results as tables in docs/joint-training.md: ``python -m benchmarks.joint.tables``."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.joint.__main__ import ANSWERS, RANKED, RESULTS, STARTS
+
+DOCS = Path(__file__).parents[2] / "docs"
+BEGIN, END = "<!-- joint -->", "<!-- /joint -->"
+SYSTEMS = (("bm25", "BM25"), ("dense", "all-MiniLM-L6-v2"))
+SCALES = (("candidates", "20 candidates"), ("corpus", "the whole corpus"))
+CONDITIONS = (("retrieved_memory", "retrieved"), ("none", "none"), ("gold_memory", "gold memory"))
+Result = dict[str, Any]
+
+
+def read_results(folder: Path = RESULTS) -> list[Result]:
+    """All results."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+
+
+def retrieval_table(results: Sequence[Result], scale: str) -> list[str]:
+    """Where gold documents stand, by start and recipe: first what is not trained, of each start the start itself."""
+    figures = ("Recall@1", "Recall@5", "MRR")
+    head = ["start", "recipe", "minutes", "seeds", "steps", *figures, *(f"with BM25: {name}" for name in figures[:2])]
+    lines = [_cells(head), _cells(["---", "---", *["---:"] * (len(head) - 2)])]
+    for system, label in SYSTEMS:
+        measured = [found for each in results if (found := each["retrieval"].get(scale, {}).get(system))]
+        if measured:
+            lines.append(_cells(["", label, "", "", "", *_intervals(measured[0])]))
+    return lines + [_retrieval_line(runs, scale) for runs in grouped(results)]
+
+
+def answers_table(results: Sequence[Result]) -> list[str]:
+    """What is answered; F1, cover-EM and nats an answer token under each condition."""
+    head = ["start", "recipe", "minutes", "seeds"]
+    head += [f"{label}: {name}" for _, label in CONDITIONS for name in ("F1", "cover-EM", "nats")]
+    lines = [_cells(head), _cells(["---", "---", *["---:"] * (len(head) - 2)])]
+    for runs in grouped(each for each in results if each["answers"]):
+        cells = _names(runs)[:4]
+        for condition, _ in CONDITIONS:
+            values = [[run["answers"][condition][name]["value"] for run in runs] for name in ANSWERS]
+            cells += [f"{statistics.mean(each):.3f}" for each in values]
+        lines.append(_cells(cells))
+    return lines
+
+
+def grouped(results: Iterable[Result]) -> Iterator[list[Result]]:
+    """Runs that differ in their seed alone; by start, a start itself first, then the best at Recall@5."""
+    groups: dict[tuple[str, str, float], list[Result]] = {}
+    for each in results:
+        groups.setdefault((each["start"], each["recipe"], each["minutes"]), []).append(each)
+
+    def place(key: tuple[str, str, float]) -> tuple[int, bool, float]:
+        values = [run["retrieval"]["candidates"]["clara"]["recall@5"]["value"] for run in groups[key]]
+        return STARTS.index(key[0]), key[2] > 0, -statistics.mean(values)
+
+    for key in sorted(groups, key=place):
+        yield groups[key]
+
+
+def _retrieval_line(runs: Sequence[Result], scale: str) -> str:
+    ours, fused = (
+        [run["retrieval"][scale][system] for run in runs if system in run["retrieval"].get(scale, {})]
+        for system in ("clara", "hybrid")
+    )
+    cells = _intervals(ours[0]) if len(ours) == 1 else [_spread(ours, name) for name in RANKED]
+    both = [f"{statistics.mean(each[name]['value'] for each in fused):.3f}" if fused else "" for name in RANKED[:2]]
+    return _cells([*_names(runs), *cells, *both])
+
+
+def _names(runs: Sequence[Result]) -> list[str]:
+    """Start, recipe, minutes, number of seeds, steps."""
+    first = runs[0]
+    minutes, steps = (f"{first[name]:g}" if first.get(name) else "" for name in ("minutes", "steps"))
+    return [first["start"], first["recipe"].replace("+", " + "), minutes, str(len(runs)) if minutes else "", steps]
+
+
+def _intervals(figures: dict[str, Any]) -> list[str]:
+    """Of a single run: values with their interval over questions."""
+    found = (figures[name] for name in RANKED)
+    return [f"{each['value']:.3f} [{each['low']:.2f}, {each['high']:.2f}]" for each in found]
+
+
+def _spread(figures: Sequence[dict[str, Any]], name: str) -> str:
+    """Of several seeds: the mean, and the least and the most."""
+    values = [each[name]["value"] for each in figures]
+    return f"{statistics.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+
+
+def _cells(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def page(results: Sequence[Result]) -> str:
+    """All tables."""
+    parts: list[str] = []
+    for scale, label in SCALES:
+        parts += [f"### Gold documents among {label}", "", *retrieval_table(results, scale), ""]
+    return "\n".join([*parts, "### Answers", "", *answers_table(results), ""])
+
+
+def main() -> None:
+    """Write the tables."""
+    path = DOCS / "joint-training.md"
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    path.write_text(f"{before}{BEGIN}\n\n{page(read_results())}{END}{rest.partition(END)[2]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
