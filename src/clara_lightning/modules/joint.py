@@ -315,7 +315,7 @@ class JointRAGModule(ClaraModule):
         """Shards hold what is in the backbone, and are gathered by all processes at once."""
         if self.trained_beside():
             raise ClaraError("model.init_args.learn_temperature must be false where trainer.strategy is sharded")
-        if any(getattr(each, "unlabelled", False) for each in self.select.estimators):
+        if any(each.reads_some for each in self.select.estimators):
             raise ClaraError(
                 "model.init_args.estimators: unlabelled of Distill must be false where trainer.strategy is sharded"
             )
