@@ -147,7 +147,7 @@ class Study:
             *("evaluate", "--adapters", str(adapters), "--data", str(self.data / (ANSWERED if answers else ASKED))),
             *("--store", str(self.out / "store"), "--out", str(report), "--memory-tokens", str(LENGTH)),
             *("--conditions", "retrieved_memory,oracle_memory" if answers else "none"),
-            *("--hybrid", "weighted", "--hybrid-weight", str(HYBRID), "--top-k", "3"),
+            *("--hybrid", "weighted", "--hybrid-weight", str(HYBRID), "--top-k", "2"),
             *(() if dense else ("--dense", "none")),
             *("--batch-size", "16", "--max-new-tokens", "16"),
         )
@@ -161,7 +161,7 @@ def run_row(row: Row, out: Path, *, answers: bool = False) -> dict[str, Any]:
     study.store()
     adapters = study.train(row) / "adapters" if row.minutes else study.start(row.start)
     report = out / f"{row.name}-report{'-answers' * answers}"
-    found = study.measure(adapters, report, answers=answers, dense=not row.minutes)
+    found = study.measure(adapters, report, answers=answers, dense=not row.minutes and row.start == "middling")
     kept = asdict(row) | {"recipe": row.recipe, "machine": machine()}
     if row.minutes:
         kept["step_seconds"] = pace = study.pace(row)

@@ -55,6 +55,29 @@ def test_flat_cosine_equals_the_loop() -> None:
     torch.testing.assert_close(flat_cosine(query, memory), expected)
 
 
+def test_vectors_that_count_nothing_are_left_out_and_nothing_else_changes() -> None:
+    query, memory, weights = normal(3, 6, 5), normal(3, 4, 7, 5, seed=1), normal(3, 6, seed=2).abs()
+    for number, places in enumerate(([0, 2], [1, 3, 4], [5])):
+        weights[number, places] = 0.0
+    queries = [query.clone().requires_grad_() for _ in range(2)]
+    learned = weights.clone().requires_grad_()  # one of 0 may grow: nothing is left out
+    few, all_ = maxsim(queries[0], memory, weights), maxsim(queries[1], memory, learned)
+    expected = torch.tensor(looped_maxsim(query.numpy(), memory.numpy(), weights.numpy()), dtype=torch.float64)
+    torch.testing.assert_close(few, expected)
+    few.sum().backward()
+    all_.sum().backward()
+    assert queries[0].grad is not None and queries[1].grad is not None and learned.grad is not None
+    torch.testing.assert_close(queries[0].grad, queries[1].grad)
+    assert learned.grad[weights == 0].abs().min() > 0
+
+
+def test_a_question_that_counts_nothing_keeps_the_vectors_of_all() -> None:
+    query, memory = normal(2, 3, 5), normal(2, 4, 7, 5, seed=1)
+    weights = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
+    expected = torch.tensor(looped_maxsim(query.numpy(), memory.numpy(), weights.numpy()), dtype=torch.float64)
+    torch.testing.assert_close(maxsim(query, memory, weights), expected)
+
+
 def test_maxsim_equals_the_loop_also_for_another_number_of_memory_tokens() -> None:
     query, memory, weights = normal(3, 4, 5), normal(3, 6, 7, 5, seed=1), normal(3, 4, seed=2).abs()
     weights[1] = 0.0

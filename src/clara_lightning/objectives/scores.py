@@ -104,6 +104,7 @@ def maxsim(query_BLD: Tensor, memory_BNMD: Tensor, weights_BL: Tensor) -> Tensor
         >>> maxsim(query_BLD, memory_NMD, torch.tensor([[1.0, 3.0]]))
         tensor([[0.7500]])
     """
+    query_BLD, weights_BL = _counted(query_BLD, weights_BL)
     with torch.autocast(query_BLD.device.type, enabled=False):
         query_BLD, memory_BNMD = _unit(query_BLD, dims=(-1,)), _unit(memory_BNMD, dims=(-1,))
         cosines_BNLM = torch.einsum(f"bld,{_document_axes(memory_BNMD)}md->bnlm", query_BLD, memory_BNMD)
@@ -155,6 +156,21 @@ def _unit(x: Tensor, *, dims: tuple[int, ...]) -> Tensor:
 def _unit_mean(x: Tensor) -> Tensor:
     """The direction of the mean over the last axis but one, in fp32 or wider."""
     return _unit(x.to(torch.promote_types(x.dtype, torch.float32)).mean(dim=-2), dims=(-1,))
+
+
+def _counted(query_BLD: Tensor, weights_BL: Tensor) -> tuple[Tensor, Tensor]:
+    """Query vectors without those that count nothing, as most do where a short question has a long memory.
+
+    All stay where a weight may yet learn to be more than 0, and where all of a question's are 0.
+    """
+    if weights_BL.requires_grad or not len(weights_BL):
+        return query_BLD, weights_BL
+    counted_BL = weights_BL > 0
+    least, most = counted_BL.sum(dim=1).aminmax()
+    if not least or most == counted_BL.shape[1]:
+        return query_BLD, weights_BL
+    order_BK = counted_BL.to(torch.int8).sort(dim=1, descending=True, stable=True).indices[:, : int(most)]
+    return torch.take_along_dim(query_BLD, order_BK.unsqueeze(-1), dim=1), weights_BL.gather(1, order_BK)
 
 
 def _shares(weights_BL: Tensor) -> Tensor:
