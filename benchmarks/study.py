@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from clara_lightning.corpus.manifest import write_json
 from clara_lightning.errors import ClaraError
 
-_STEPS, _SKIPPED = 15, 3  # of a run that is made to time a step
+_SKIPPED = 3  # first steps, which are not counted
 
 
 def clara(*words: str) -> None:
@@ -76,16 +76,17 @@ class Paces:
         return float(known[name])
 
 
-def step_seconds(fit: Sequence[str], run: Path, *, accumulate: int = 1) -> float:
+def step_seconds(fit: Sequence[str], run: Path, *, accumulate: int = 1, steps: int = 15) -> float:
     """Median over a few steps of a run that is made for it and thrown away, in seconds of an optimizer step.
 
     Args:
         fit: the command, of which this sets the number of steps.
         run: its folder.
         accumulate: batches of an optimizer step.
+        steps: of the run, of single batches.
     """
     shutil.rmtree(run, ignore_errors=True)
-    short = {"max_steps": _STEPS, "log_every_n_steps": 1, "accumulate_grad_batches": 1, "limit_val_batches": 0}
+    short = {"max_steps": steps, "log_every_n_steps": 1, "accumulate_grad_batches": 1, "limit_val_batches": 0}
     clara(*fit, *options({f"trainer.{name}": value for name, value in short.items()}))
     events = EventAccumulator(str(run)).Reload().Scalars("train/step_seconds")
     return accumulate * float(statistics.median(event.value for event in events[_SKIPPED:]))

@@ -2,9 +2,9 @@
 
 A row is ``configs/joint.yaml`` with overlays of ``rows/`` on it, in that order; no overlay is the default. It starts
 from the adapters of the package, weaker or stronger ones, trains for so many steps as fit into the minutes
-(``paces.json``), and ``clara evaluate`` measures it: where gold documents stand among 20 candidates and in the whole
-corpus and, with ``--answers``, what is answered. With ``--minutes 0`` a start itself is measured, beside a dense
-retriever. The same command goes on where it was stopped.
+(``paces.json``), and ``clara evaluate`` measures it: where gold documents stand among 20 candidates, with ``--corpus``
+in the whole corpus and with ``--answers`` what is answered. With ``--minutes 0`` a start itself is measured, the
+middling one beside a dense retriever. The same command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -134,34 +134,36 @@ class Study:
 
         def measure(name: str) -> float:
             run = self.out / "pace" / (name or "default")
-            return step_seconds(self._fit(rows[name], run, steps=1), run)
+            return step_seconds(self._fit(rows[name], run, steps=1), run, steps=6)
 
         return Paces(PACES, reference="+".join(REFERENCE.overlays)).seconds("+".join(row.overlays), measure)
 
     def _fit(self, row: Row, run: Path, *, steps: int) -> list[str]:
         return row.fit(run, self.data, start=self.start(row.start), store=self.out / "store", steps=steps)
 
-    def measure(self, adapters: Path, report: Path, *, answers: bool, dense: bool) -> dict[str, Any]:
+    def measure(self, adapters: Path, report: Path, *, answers: bool, corpus: bool, dense: bool) -> dict[str, Any]:
         """``results.json`` of ``clara evaluate``."""
         clara(
             *("evaluate", "--adapters", str(adapters), "--data", str(self.data / (ANSWERED if answers else ASKED))),
             *("--store", str(self.out / "store"), "--out", str(report), "--memory-tokens", str(LENGTH)),
-            *("--conditions", "retrieved_memory,oracle_memory" if answers else "none"),
+            *("--conditions", "retrieved_memory" if answers else "none"),
             *("--hybrid", "weighted", "--hybrid-weight", str(HYBRID), "--top-k", "2"),
             *(() if dense else ("--dense", "none")),
+            *(() if corpus else ("--candidates-only",)),
             *("--batch-size", "16", "--max-new-tokens", "16"),
         )
         found: dict[str, Any] = json.loads((report / "results.json").read_text(encoding="utf-8"))
         return found
 
 
-def run_row(row: Row, out: Path, *, answers: bool = False) -> dict[str, Any]:
+def run_row(row: Row, out: Path, *, answers: bool = False, corpus: bool = False) -> dict[str, Any]:
     """Train and measure a row, or go on with it; returns what is kept of it."""
     study = Study(out)
     study.store()
     adapters = study.train(row) / "adapters" if row.minutes else study.start(row.start)
-    report = out / f"{row.name}-report{'-answers' * answers}"
-    found = study.measure(adapters, report, answers=answers, dense=not row.minutes and row.start == "middling")
+    report = out / f"{row.name}-report{'-answers' * answers}{'-corpus' * corpus}"
+    dense = not row.minutes and row.start == "middling"
+    found = study.measure(adapters, report, answers=answers, corpus=corpus, dense=dense)
     kept = asdict(row) | {"recipe": row.recipe, "machine": machine()}
     if row.minutes:
         kept["step_seconds"] = pace = study.pace(row)
@@ -186,11 +188,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=4, help="of training; 0 measures the start (default: 4)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--answers", action="store_true", help="measure answers too")
+    parser.add_argument("--corpus", action="store_true", help="search the whole corpus too")
     parser.add_argument("--out", type=Path, default=Path("runs/joint-study"), help="default: runs/joint-study")
     args = parser.parse_args(arguments)
     try:
         row = Row(tuple(args.overlays), args.start, args.minutes, args.seed)
-        result = run_row(row, args.out, answers=args.answers)
+        result = run_row(row, args.out, answers=args.answers, corpus=args.corpus)
     except ClaraError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     except subprocess.CalledProcessError as error:

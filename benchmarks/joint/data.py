@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -92,7 +93,17 @@ def _questions(sizes: Sizes) -> tuple[list[Question], list[Question]]:
     dev += [row for row in several if is_held_out(row.id)]
     train += [row for row in several if not is_held_out(row.id)]
     draw.shuffle(train)
-    return train, dev
+    return _named_once(train), _named_once(dev)
+
+
+def _named_once(rows: Sequence[Question]) -> list[Question]:
+    """The questions, of which some files give several the same id."""
+    seen: Counter[str] = Counter()
+    named = []
+    for row in rows:
+        named.append(replace(row, id=f"{row.id}~{seen[row.id]}") if seen[row.id] else row)
+        seen[row.id] += 1
+    return named
 
 
 def _read(name: str) -> Iterator[Question]:

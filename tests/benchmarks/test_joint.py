@@ -80,6 +80,7 @@ def test_candidates_hold_the_gold_documents_and_what_is_measured_is_not_trained(
         {passage.text for row in read[name] for passage in row.passages if passage.gold} for name in (TRAIN, DEV)
     )
     assert not {text for text in trained & measured if text.startswith(ONE_HOP)}
+    assert len({row.id for row in read[DEV]}) == len(read[DEV])
     assert [row.id for row in read[ASKED]] == [row.id for row in read[DEV]]
     assert not any(row.answers for row in read[ASKED])
     assert sum(bool(row.answers) for row in read[ANSWERED]) == 3
@@ -92,7 +93,7 @@ def _rows(name: str, *, num_gold: int) -> Iterator[str]:
         texts = [f"{name} {number // 2} part {part} of a text" for part in range(num_gold + 1)]
         passages = [{"text": text, "gold": part < num_gold} for part, text in enumerate(texts)]
         yield json.dumps(
-            {"id": str(number), "question": f"which text {name} {number}?", "answers": ["a"], "passages": passages}
+            {"id": str(number // 3), "question": f"which text {name} {number}?", "answers": ["a"], "passages": passages}
         )
 
 

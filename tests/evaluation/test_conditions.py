@@ -56,7 +56,7 @@ def test_an_unknown_condition_is_answered_with_the_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "needed"), [("retrieved_memory", "--store or --candidates"), ("oracle_memory", "--store")]
+    ("name", "needed"), [("retrieved_memory", "--store or --candidates"), ("oracle_memory", "a search of --store")]
 )
 def test_a_condition_that_the_data_do_not_allow_is_answered_with_what_it_needs(name: str, needed: str) -> None:
     with pytest.raises(ClaraError, match=f"{name} cannot be measured on this data without {needed}$"):

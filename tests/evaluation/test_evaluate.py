@@ -241,6 +241,21 @@ def test_without_a_store_each_question_is_asked_against_its_own_passages(
     assert "oracle_memory" not in found["answers"]
 
 
+def test_candidates_alone_are_ranked_as_beside_a_search_of_the_store(
+    clara: Any, joint: Path, over_store: tuple[object, ...], report: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "report"
+
+    assert clara(*evaluate(joint, out, *over_store, "--candidates-only", "--conditions", "retrieved_memory")).code == 0
+
+    found, beside = results(out), results(report)
+    assert list(found["retrieval"]) == ["candidates"]
+    assert found["retrieval"]["candidates"] == beside["retrieval"]["candidates"]
+    # The best of candidates that hold the gold documents.
+    assert found["answers"]["retrieved_memory"] == beside["answers"]["oracle_memory"]
+    assert any("Oracle" in note for note in found["notes"])
+
+
 @pytest.fixture
 def alone(commands: Any, tmp_path: Path) -> Path:
     """Questions with their gold passage alone."""
@@ -511,6 +526,10 @@ MISTAKES: dict[str, Mistake] = {
         "--hybrid-weight must be between 0 and 1, got 2.0",
     ),
     "a dense model": (lambda joint, other: ("--dense", "/no/such/model"), "--dense: "),
+    "candidates alone of a search for more": (
+        lambda joint, other: ("--candidates-only", "--conditions", "oracle_memory"),
+        "--conditions: oracle_memory cannot be measured on this data without a search of --store",
+    ),
     "too many documents": (
         lambda joint, other: ("--top-k", 41),
         "--top-k must be <= 40, the documents of the store, got 41",

@@ -41,6 +41,9 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
         help="candidates of a question: its passages, filled up to N by BM25 (default: 20 with --store, else as given)",
     )
     parser.add_argument(
+        "--candidates-only", action="store_true", help="rank a question's candidates, and do not search the whole store"
+    )
+    parser.add_argument(
         "--reasoner",
         action="append",
         default=[],
@@ -103,6 +106,7 @@ def evaluate(args: argparse.Namespace) -> None:
             out=args.out,
             conditions=None if args.conditions is None else tuple(filter(None, args.conditions.split(","))),
             candidates=args.candidates,
+            candidates_only=args.candidates_only,
             reasoners=_named_folders(args.reasoner),
             dense=args.dense,
             hybrid=hybrid_of(args),

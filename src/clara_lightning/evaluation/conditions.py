@@ -85,7 +85,7 @@ def choose_conditions(wanted: Iterable[str] | None, possible: Mapping[str, Condi
     names = list(possible) if wanted is None else list(wanted)
     for name in names:
         if name in _FIXED and name not in possible:
-            needed = "--store" if _FIXED[name].documents == "oracle" else "--store or --candidates"
+            needed = "a search of --store" if _FIXED[name].documents == "oracle" else "--store or --candidates"
             raise ClaraError(f"--conditions: {name} cannot be measured on this data without {needed}")
         if name not in possible:
             raise ClaraError(f"--conditions: no condition {name!r}, there are {', '.join(possible)}")

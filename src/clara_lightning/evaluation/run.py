@@ -56,7 +56,7 @@ def evaluate_folder(settings: EvaluationSettings) -> tuple[Results, Costs]:
     rankings = rank_all(
         prepared.retrievers,
         prepared.asked,
-        whole_corpus=inputs.store is not None,
+        whole_corpus=settings.searches_corpus,
         work=work,
         meter=meter,
         batch_size=settings.batch_size,
@@ -97,7 +97,7 @@ class Questionnaire:
             ClaraError: a condition cannot be measured on this data, or no other document can be lent.
         """
         labels = {name: retriever.label for name, retriever in prepared.retrievers.items()}
-        possible = possible_conditions(labels, whole_corpus=inputs.store is not None)
+        possible = possible_conditions(labels, whole_corpus=settings.searches_corpus)
         conditions = choose_conditions(settings.conditions, possible)
         numbers = [number for number, one in enumerate(prepared.asked) if one.question.answers]
         top_k = settings.top_k or inputs.folder.retrieval.top_k

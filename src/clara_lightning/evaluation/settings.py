@@ -32,6 +32,7 @@ class EvaluationSettings:
         conditions: which to measure beside the four that always are; ``None`` for all that the data allow.
         candidates: N, candidates of a question: its own passages, filled up with the best others by BM25. By default 20
             where there is a store, else the passages alone.
+        candidates_only: rank each question's candidates, and do not search the store.
         reasoners: more query reasoners by name: adapter folders with the same compressor.
         dense: dense retriever; ``None`` takes all-MiniLM-L6-v2 where it is installed, ``none`` leaves it out.
         hybrid: how the trained score and BM25 become one more retriever; ``None`` leaves it out.
@@ -56,6 +57,7 @@ class EvaluationSettings:
     store: str | tuple[str, ...] | None = None
     conditions: tuple[str, ...] | None = None
     candidates: int | None = None
+    candidates_only: bool = False
     reasoners: Mapping[str, str] = field(default_factory=dict)
     dense: str | None = None
     hybrid: HybridSettings | None = None
@@ -75,6 +77,8 @@ class EvaluationSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ClaraError(f"--{name.replace('_', '-')} must be >= 1, got {value}")
+        if self.candidates_only and self.store is None:
+            raise ClaraError("--candidates-only: without --store nothing but candidates is ranked")
         ours = (CLARA, BM25_NAME, HYBRID, DENSE_NAME)
         for name in self.reasoners:
             if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
@@ -84,7 +88,12 @@ class EvaluationSettings:
 
         named = (name for name in ours if name != HYBRID or self.hybrid is not None)
         retrievers = dict.fromkeys((*named, *self.reasoners), "")
-        choose_conditions(self.conditions, possible_conditions(retrievers, whole_corpus=True))
+        choose_conditions(self.conditions, possible_conditions(retrievers, whole_corpus=not self.candidates_only))
+
+    @property
+    def searches_corpus(self) -> bool:
+        """Whether the whole corpus is searched, and not a question's candidates alone."""
+        return self.store is not None and not self.candidates_only
 
     @property
     def num_candidates(self) -> int:

@@ -143,11 +143,12 @@ def prepare(settings: EvaluationSettings, inputs: Inputs, *, device: str) -> Pre
             "nothing was retrieved: each question has one passage alone (--candidates N mines others, or give --store)"
         )
         return Prepared(backbone, corpus, asked, {}, [note])
-    _check_top_k(settings, asked, inputs.store)
-    latent = _latent_retrievers(backbone, corpus, inputs)
-    hybrid = _hybrid(settings, latent[CLARA], bm25, inputs.store)
+    searched = inputs.store if settings.searches_corpus else None
+    _check_top_k(settings, asked, searched)
+    latent = _latent_retrievers(backbone, corpus, inputs, searched)
+    hybrid = _hybrid(settings, latent[CLARA], bm25, searched)
     dense, notes = _dense(settings, corpus, device=device)
-    notes += _search_notes(inputs)
+    notes += _search_notes(inputs, searched)
     return Prepared(backbone, corpus, asked, {**latent, BM25_NAME: bm25, **hybrid, **dense}, notes)
 
 
@@ -173,7 +174,9 @@ def _check_top_k(settings: EvaluationSettings, asked: Sequence[Asked], store: La
         raise ClaraError(f"--top-k must be <= {most}, the {what}, got {settings.top_k}")
 
 
-def _latent_retrievers(backbone: ClaraBackbone, corpus: Corpus, inputs: Inputs) -> dict[str, LatentRetriever]:
+def _latent_retrievers(
+    backbone: ClaraBackbone, corpus: Corpus, inputs: Inputs, searched: LatentStore | None
+) -> dict[str, LatentRetriever]:
     """By the trained score: of the adapters themselves, and of the other query reasoners."""
     found: dict[str, LatentRetriever] = {}
     for name, folder in {CLARA: inputs.folder, **inputs.reasoners}.items():
@@ -182,7 +185,7 @@ def _latent_retrievers(backbone: ClaraBackbone, corpus: Corpus, inputs: Inputs) 
         found[name] = LatentRetriever(
             backbone,
             corpus,
-            None if inputs.store is None else open_index(inputs.store, score=score),
+            None if searched is None else open_index(searched, score=score),
             reasoner=own if folder.has(QUERY_REASONER) else COMPRESSOR,
             score=score,
             label="CLaRa" if name == CLARA else name,
@@ -199,9 +202,9 @@ def _hybrid(
     return {HYBRID: HybridRetriever(latent, bm25, store, settings=settings.hybrid)}
 
 
-def _search_notes(inputs: Inputs) -> list[str]:
+def _search_notes(inputs: Inputs, searched: LatentStore | None) -> list[str]:
     """Where a search of the whole store is not exact."""
-    parts = inputs.store.parts if inputs.store else ()
+    parts = searched.parts if searched else ()
     entries = [(part, part.manifest.index) for part in parts]
     return [
         f"{part.source} was searched in two stages, which may miss documents: {entry}"
