@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks.recipes.split import HELD_OUT, data_folder, is_held_out
 from clara_lightning.corpus.lexical import LexicalIndex
 from clara_lightning.corpus.manifest import write_json
+from clara_lightning.corpus.mixing import put_in
 from clara_lightning.data.readers import read_questions
 from clara_lightning.data.records import Passage, Question
 
@@ -114,11 +115,11 @@ def _read(name: str) -> Iterator[Question]:
 def _asked(row: Question, corpus: Mapping[str, Passage], index: LexicalIndex) -> dict[str, object]:
     """A question with its candidates, best by words first."""
     gold, names = list(row.gold_document_ids), list(corpus)
-    best = [names[place] for place in index.search(row.question, top_k=CANDIDATES).rows]
-    missed = [name for name in gold if name not in best]
-    chosen = [*best[: CANDIDATES - len(missed)], *missed]
+    chosen = list(index.search(row.question, top_k=CANDIDATES).rows)
+    put_in(chosen, [(names.index(name),) for name in gold])
     passages = [
-        {"id": name, "title": corpus[name].title, "text": corpus[name].text, "gold": name in gold} for name in chosen
+        {"id": name, "title": corpus[name].title, "text": corpus[name].text, "gold": name in gold}
+        for name in (names[place] for place in chosen)
     ]
     return {"id": row.id, "question": row.question, "answers": row.answers, "passages": passages, "gold_ids": gold}
 

@@ -93,7 +93,7 @@ def _rows(name: str, *, num_gold: int) -> Iterator[str]:
         texts = [f"{name} {number // 2} part {part} of a text" for part in range(num_gold + 1)]
         passages = [{"text": text, "gold": part < num_gold} for part, text in enumerate(texts)]
         yield json.dumps(
-            {"id": str(number // 3), "question": f"which text {name} {number}?", "answers": ["a"], "passages": passages}
+            {"id": str(number % 48), "question": f"which text {name} {number}?", "answers": ["a"], "passages": passages}
         )
 
 
