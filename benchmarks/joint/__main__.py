@@ -1,4 +1,4 @@
-"""One row of the study of stage 3: ``python -m benchmarks.joint distill --start middling --minutes 4 --seed 0``.
+"""One row of the study of stage 3: ``python -m benchmarks.joint distill --start middling --minutes 3 --seed 0``.
 
 A row is ``configs/joint.yaml`` with overlays of ``rows/`` on it, in that order; no overlay is the default. It starts
 from the adapters of the package, weaker or stronger ones, trains for so many steps as fit into the minutes
@@ -84,7 +84,7 @@ class Row:
 
 REFERENCE = Row(("contrastive",), "middling", 1, 0)
 """What a step of another row is timed beside."""
-WARM_UP = Row(("contrastive",), "middling", 6, 7)
+WARM_UP = Row(("contrastive",), "middling", 4, 7)
 """What the strong start is: this row's adapters."""
 
 
@@ -185,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.joint", description=__doc__)
     parser.add_argument("overlays", nargs="*", metavar="ROW", help="files of benchmarks/joint/rows, without .yaml")
     parser.add_argument("--start", choices=STARTS, default="middling", help="adapters to start from")
-    parser.add_argument("--minutes", type=float, default=4, help="of training; 0 measures the start (default: 4)")
+    parser.add_argument("--minutes", type=float, default=3, help="of training; 0 measures the start (default: 3)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--answers", action="store_true", help="measure answers too")
     parser.add_argument("--corpus", action="store_true", help="search the whole corpus too")
