@@ -17,7 +17,7 @@ PRETRAINED = "package://clara_lightning/pretrained/smollm2-135m"
 QUERY = QueryConfig(projection=64, importance=True)  # as study.yaml has it
 
 
-def spoil(target: Path, *, amount: float = 3.0, seed: int = 0) -> Path:
+def spoil(target: Path, *, amount: float = 10.0, seed: int = 0) -> Path:
     """The adapters of the package, whose query vectors point elsewhere; the memory, and with it a store, stays.
 
     The learned map of the query vectors is a random one instead of none.
