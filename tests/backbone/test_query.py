@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,12 +121,21 @@ def test_what_was_learned_is_handed_on_and_used(run: Path, undropped: Path) -> N
     assert torch.equal(*documents)
 
 
+def test_it_learns_at_a_rate_of_its_own(run: Path) -> None:
+    shown = yaml.safe_load((run / "settings_in_effect.yaml").read_text(encoding="utf-8"))["optimizer"]
+    found = dict(re.findall(r"(learning rate|memory tokens|query) ([\d.e-]+)", shown))
+    rate = float(found["learning rate"])
+    assert float(found["memory tokens"]) == pytest.approx(2 * rate)
+    assert float(found["query"]) == pytest.approx(10 * rate)
+
+
 def test_a_next_stage_takes_it_over_and_refuses_another(commands: Any, clara: Any, run: Path, tmp_path: Path) -> None:
     still = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", 0.0, "--trainer.max_steps", 1)
     outcome = clara(*commands.fit_joint(tmp_path / "next", run, *still))
     assert outcome.code == 0, outcome.err
     shown = yaml.safe_load((tmp_path / "next" / "settings_in_effect.yaml").read_text(encoding="utf-8"))
     assert shown["query vectors"] == "learned: a projection of rank 2 and the importance of each"
+    assert shown["optimizer"].startswith("AdamW, fused, learning rate 0, memory tokens 0, query 0")
     own, before = weights(tmp_path / "next" / "adapters"), weights(run / "adapters")
     assert own.keys() == before.keys() and all(torch.equal(value, before[name]) for name, value in own.items())
 

@@ -13,6 +13,7 @@ import torch
 import yaml
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -259,16 +260,21 @@ class ClaraModule(LightningModule, ABC):
         """One line for each of the stage's settings that was given and changes nothing."""
         return []
 
-    def configure_optimizers(self) -> Any:
-        """One group for the adapters, one for memory tokens, calibration and the like; warmup, then cosine."""
+    def lr_groups(self) -> list[tuple[float, list[nn.Parameter]]]:
+        """Who learns at which rate, relative to the optimizer's: adapters; memory tokens, calibration and the like."""
         adapters = [p for p in self.backbone.lm.parameters() if p.requires_grad]
-        heads = [p for p in self.backbone.heads.parameters() if p.requires_grad] + self.trained_beside()
+        heads = [p for p in self.backbone.heads.parameters() if p.requires_grad]
+        return [(1.0, adapters), (self.memory_lr_scale, heads + self.trained_beside())]
+
+    def configure_optimizers(self) -> Any:
+        """The groups of :meth:`lr_groups`; warmup, then cosine."""
+        groups = self.lr_groups()
         try:
-            optimizer = self.optimizer([{"params": adapters}, {"params": heads}])
+            optimizer = self.optimizer([{"params": parameters} for _, parameters in groups])
         except (TypeError, ValueError) as error:
             raise ClaraError(f"model.init_args.optimizer: {error}") from error
-        heads_group = optimizer.param_groups[1]
-        heads_group["lr"] *= self.memory_lr_scale
+        for group, (scale, _) in zip(optimizer.param_groups, groups, strict=True):
+            group["lr"] *= scale
         total = int(self.trainer.estimated_stepping_batches)
         scheduler = LambdaLR(optimizer, lambda step: share_of_peak(step, total=total, config=self.schedule))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -15,7 +15,7 @@ from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASO
 from clara_lightning.backbone.folder import AdapterFolder, RetrievalConfig, fingerprint
 from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.backbone.memory import MemoryKind
-from clara_lightning.backbone.query import QueryConfig
+from clara_lightning.backbone.query import QueryConfig, QueryHead
 from clara_lightning.corpus.candidates import (
     CandidateSource,
     GivenCandidates,
@@ -93,6 +93,7 @@ class JointRAGModule(ClaraModule):
         optimizer: called with the parameter groups.
         schedule: warmup and decay of the learning rate.
         memory_lr_scale: learning rate of memory tokens and calibration, relative to the adapters'.
+        query_lr_scale: the same of what ``query`` adds: small maps, which learn at rates that adapters cannot have.
         generate_rows: so many rows of the validation file are answered by the last validation of an epoch or of the
             run; 0 answers none.
         max_new_tokens: such an answer ends there at the latest.
@@ -125,6 +126,7 @@ class JointRAGModule(ClaraModule):
         optimizer: OptimizerCallable = adamw,
         schedule: ScheduleConfig = ScheduleConfig(),
         memory_lr_scale: float = 2.0,
+        query_lr_scale: float = 10.0,
         generate_rows: int = 64,
         max_new_tokens: int = 32,
         memory_tokens: int | None = None,
@@ -164,6 +166,7 @@ class JointRAGModule(ClaraModule):
         self.store_path = store
         self.mix = candidates
         self.num_candidates = num_candidates
+        self.query_lr_scale = query_lr_scale
         self.top_k = top_k
         self.score: ScoreName = score
         self.hybrid_weight = hybrid_weight
@@ -242,10 +245,12 @@ class JointRAGModule(ClaraModule):
         return shown | ({"query vectors": f"learned: {' and '.join(learned)}"} if learned else {})
 
     def without_effect(self) -> list[str]:
-        """``num_candidates``, where passages are the candidates; ``standardise``, where gold documents alone teach."""
+        """Settings of parts that are not there, or that have no use for them."""
         found = []
         if self.mix is None and self.num_candidates != default_of(JointRAGModule, "num_candidates"):
             found.append("model.init_args.num_candidates: model.init_args.candidates is not given")
+        if self.query == QueryConfig() and self.query_lr_scale != default_of(JointRAGModule, "query_lr_scale"):
+            found.append("model.init_args.query_lr_scale: model.init_args.query adds nothing")
         if self.select.standardised and self.select.needs_gold:
             found.append("model.init_args.standardise: no estimator of model.init_args.estimators uses such scores")
         return found
@@ -323,6 +328,16 @@ class JointRAGModule(ClaraModule):
     def trained_beside(self) -> list[nn.Parameter]:
         """The temperature, where it is learned."""
         return list(self.select.parameters())
+
+    def lr_groups(self) -> list[tuple[float, list[nn.Parameter]]]:
+        """As every stage; what ``query`` adds, where it does, is a third group."""
+        adapters, (scale, heads) = super().lr_groups()
+        head = self.backbone.head(QUERY_REASONER)
+        if not isinstance(head, QueryHead) or not head.learned:
+            return [adapters, (scale, heads)]
+        learned = [parameter for name, parameter in head.named_parameters() if name in head.learned]
+        others = [each for each in heads if not any(each is own for own in learned)]
+        return [adapters, (scale, others), (self.query_lr_scale, learned)]
 
     def own_state(self) -> list[str]:
         """As every stage, with a learned temperature."""

@@ -115,7 +115,8 @@ def _adapters(module: ClaraModule) -> dict[str, str]:
 def _training(module: ClaraModule, trainer: Trainer) -> dict[str, str]:
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     optimizer = trainer.optimizers[0]
-    adapters, heads = (group.get("initial_lr", group["lr"]) for group in optimizer.param_groups)
+    rates = zip(("learning rate", "memory tokens", "query"), optimizer.param_groups, strict=False)
+    learning = ", ".join(f"{name} {group.get('initial_lr', group['lr']):g}" for name, group in rates)
     fused = ", fused" if all(group.get("fused") for group in optimizer.param_groups) else ""
     devices, parts = trainer.world_size, trainer.accumulate_grad_batches
     size = getattr(data, "batch_size", None)
@@ -123,7 +124,7 @@ def _training(module: ClaraModule, trainer: Trainer) -> dict[str, str]:
     rows = {
         "devices": f"{devices} x {trainer.strategy.root_device.type}, {type(trainer.strategy).__name__}{mesh}",
         "precision": f"{trainer.precision} around the frozen backbone's own",
-        "optimizer": f"{type(optimizer).__name__}{fused}, learning rate {adapters:g}, memory tokens {heads:g}, "
+        "optimizer": f"{type(optimizer).__name__}{fused}, {learning}, "
         f"gradients clipped at {trainer.gradient_clip_val or 'nothing'}",
         "steps": f"{int(trainer.estimated_stepping_batches)} optimizer steps",
         "seed": f"{module.run_seed}",
