@@ -135,7 +135,7 @@ def test_a_next_stage_takes_it_over_and_refuses_another(commands: Any, clara: An
     assert outcome.code == 0, outcome.err
     shown = yaml.safe_load((tmp_path / "next" / "settings_in_effect.yaml").read_text(encoding="utf-8"))
     assert shown["query vectors"] == "learned: a projection of rank 2 and the importance of each"
-    assert shown["optimizer"].startswith("AdamW, fused, learning rate 0, memory tokens 0, query 0")
+    assert shown["optimizer"].startswith("AdamW, learning rate 0, memory tokens 0, query 0")
     own, before = weights(tmp_path / "next" / "adapters"), weights(run / "adapters")
     assert own.keys() == before.keys() and all(torch.equal(value, before[name]) for name, value in own.items())
 
