@@ -103,6 +103,8 @@ class Study:
     def store(self) -> Path:
         """The corpus, encoded by the compressor of the package, with both of its indexes."""
         store = self.out / "store"
+        if (store / "index" / "bm25").is_dir():  # the last of what is made here
+            return store
         clara(
             *("predict", "--config", str(CONFIGS / "encode.yaml"), "--data.init_args.documents"),
             *(str(self.data / DOCUMENTS), "--model.init_args.init_from", str(PRETRAINED)),
