@@ -175,7 +175,16 @@ def run_row(row: Row, out: Path, *, answers: bool = False, corpus: bool = False)
         for scale, systems in found["retrieval"].items()
     }
     asked = {condition: _only(figures, ANSWERS) for condition, figures in found["answers"].items()}
+    kept |= {"answers_from": "corpus" if corpus else "candidates"} if asked else {}
     return kept | {"retrieval": retrieval, "answers": asked}
+
+
+def keep(result: dict[str, Any], path: Path) -> None:
+    """Write a result; what an earlier measurement of the row has beside it stays."""
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not result["answers"]:
+        result = result | {name: before[name] for name in ("answers", "answers_from") if name in before}
+    write_json(path, result | {"retrieval": before.get("retrieval", {}) | result["retrieval"]})
 
 
 def _only(figures: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -201,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except subprocess.CalledProcessError as error:
         raise SystemExit(error.returncode) from error
     RESULTS.mkdir(exist_ok=True)
-    write_json(RESULTS / f"{row.name}.json", result)
+    keep(result, RESULTS / f"{row.name}.json")
 
 
 if __name__ == "__main__":

@@ -32,16 +32,18 @@ def retrieval_table(results: Sequence[Result], scale: str) -> list[str]:
         measured = [found for each in results if (found := each["retrieval"].get(scale, {}).get(system))]
         if measured:
             lines.append(_cells(["", label, "", "", "", *_intervals(measured[0])]))
-    return lines + [_retrieval_line(runs, scale) for runs in grouped(results)]
+    return lines + [
+        _retrieval_line(runs, scale) for runs in grouped(each for each in results if scale in each["retrieval"])
+    ]
 
 
 def answers_table(results: Sequence[Result]) -> list[str]:
     """What is answered; F1, cover-EM and nats an answer token under each condition."""
-    head = ["start", "recipe", "minutes", "seeds"]
+    head = ["start", "recipe", "minutes", "seeds", "retrieved from"]
     head += [f"{label}: {name}" for _, label in CONDITIONS for name in ("F1", "cover-EM", "nats")]
-    lines = [_cells(head), _cells(["---", "---", *["---:"] * (len(head) - 2)])]
+    lines = [_cells(head), _cells(["---", "---", "---:", "---:", "---", *["---:"] * (len(head) - 5)])]
     for runs in grouped(each for each in results if each["answers"]):
-        cells = _names(runs)[:4]
+        cells = [*_names(runs)[:4], dict(SCALES)[runs[0]["answers_from"]]]
         for condition, _ in CONDITIONS:
             values = [[run["answers"][condition][name]["value"] for run in runs] for name in ANSWERS]
             cells += [f"{statistics.mean(each):.3f}" for each in values]

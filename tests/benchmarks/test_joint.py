@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 from benchmarks.joint import starts
-from benchmarks.joint.__main__ import HERE, Row
+from benchmarks.joint.__main__ import HERE, Row, keep
 from benchmarks.joint.__main__ import main as run_from_command_line
 from benchmarks.joint.data import ANSWERED, ASKED, DEV, DOCUMENTS, ONE_HOP, SEVERAL_HOPS, TRAIN, Sizes, write_data
 from benchmarks.joint.lens import Added, summary
@@ -126,6 +126,16 @@ def result_of(start: str, recall: float, *, overlays: tuple[str, ...] = (), minu
     }
 
 
+def test_a_row_may_be_measured_in_parts(tmp_path: Path) -> None:
+    path = tmp_path / "row.json"
+    keep(result_of("weak", 0.5) | {"answers": {"none": 1}, "answers_from": "candidates"}, path)
+    again = result_of("weak", 0.5)
+    keep(again | {"retrieval": {"corpus": again["retrieval"]["candidates"]}}, path)
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert list(found["retrieval"]) == ["candidates", "corpus"]
+    assert (found["answers"], found["answers_from"]) == ({"none": 1}, "candidates")
+
+
 def test_a_start_stands_before_what_is_made_of_it_and_seeds_stand_together() -> None:
     results = [
         result_of("strong", 0.8),
@@ -141,18 +151,20 @@ def test_a_start_stands_before_what_is_made_of_it_and_seeds_stand_together() -> 
     assert lines[4].startswith("| weak | start |  |  |  | 0.400 [0.30, 0.50] |")
     assert lines[6].startswith("| weak | default | 4 | 2 | 10 | 0.600 (0.500 to 0.700) |")
     assert lines[6].endswith("| 0.600 | 0.600 |")
+    assert len(retrieval_table(results, "corpus")) == 2  # nothing was searched
 
 
 def test_answers_are_means_over_seeds_of_the_rows_that_have_some() -> None:
     def answered(value: float, seed: int) -> Any:
         figures = {name: {"value": value} for name in ("f1", "cover_em", "cross_entropy")}
         return result_of("weak", 0.5, seed=seed) | {
-            "answers": dict.fromkeys(("retrieved_memory", "none", "gold_memory"), figures)
+            "answers": dict.fromkeys(("retrieved_memory", "none", "gold_memory"), figures),
+            "answers_from": "candidates",
         }
 
     lines = answers_table([answered(0.2, 0), answered(0.4, 1), result_of("strong", 0.5)])
     assert len(lines) == 3
-    assert lines[2] == "| weak | default | 4 | 2 |" + " 0.300 |" * 9
+    assert lines[2] == "| weak | default | 4 | 2 | 20 candidates |" + " 0.300 |" * 9
 
 
 def test_words_that_were_added_are_counted_in_gold_passages_and_in_others() -> None:
