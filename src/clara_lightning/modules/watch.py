@@ -19,8 +19,10 @@ from clara_lightning.modules.metrics_file import validated
 from clara_lightning.modules.overview import validates
 
 WEAK = 0.6
-"""Recall, or share of questions that their documents help, under which the answer's loss alone is a risk: in a toy of
-20 candidates it sharpened retrievers that began at 0.79, and spoilt one that began at 0.52."""
+"""Recall, or share of questions that their documents help, under which the answer's loss alone is a risk.
+
+In a toy of 20 candidates it sharpened retrievers that began at 0.79, and spoilt one that began at 0.52. On real
+questions it took Recall@5 from 0.53 to 0.43 in 20 steps, and from 0.85 to 0.84 (docs/joint-training.md)."""
 
 log = logging.getLogger(__name__)
 
