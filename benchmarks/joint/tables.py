@@ -31,7 +31,7 @@ def retrieval_table(results: Sequence[Result], scale: str) -> list[str]:
     for system, label in SYSTEMS:
         measured = [found for each in results if (found := each["retrieval"].get(scale, {}).get(system))]
         if measured:
-            lines.append(_cells(["", label, "", "", "", *_intervals(measured[0])]))
+            lines.append(_cells(["", label, "", "", "", *_intervals(measured[0]), "", ""]))
     return lines + [
         _retrieval_line(runs, scale) for runs in grouped(each for each in results if scale in each["retrieval"])
     ]

@@ -151,6 +151,18 @@ def test_query_reasoners_that_learned_different_things_search_side_by_side(run: 
     assert torch.equal(*found)
 
 
+def test_a_negative_rate_is_refused(commands: Any, clara: Any, undropped: Path, tmp_path: Path) -> None:
+    refused = clara(*commands.fit_joint(tmp_path / "run", undropped, "--model.query_lr_scale", -1))
+    assert refused.mistake == "model.init_args.query_lr_scale must be >= 0, got -1.0"
+
+
+def test_a_rate_of_nothing_is_named(commands: Any, clara: Any, undropped: Path, tmp_path: Path) -> None:
+    outcome = clara(
+        *commands.fit_joint(tmp_path / "run", undropped, "--model.query_lr_scale", 3, "--trainer.max_steps", 1)
+    )
+    assert "without effect: model.init_args.query_lr_scale: model.init_args.query adds nothing" in outcome.err
+
+
 def test_importance_is_of_late_interaction_alone(commands: Any, clara: Any, undropped: Path, tmp_path: Path) -> None:
     refused = clara(*commands.fit_joint(tmp_path / "run", undropped, *LEARNED, "--model.score", "mean"))
     assert refused.mistake == "model.init_args.score must be maxsim with query.importance, got mean"

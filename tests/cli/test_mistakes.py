@@ -117,6 +117,10 @@ CASES: dict[str, Case] = {
         lambda w: w.fit("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", -1),
         "model.init_args.optimizer: Invalid learning rate: -1.0",
     ),
+    "memory tokens that unlearn": (
+        lambda w: w.fit("--model.memory_lr_scale", -1),
+        "model.init_args.memory_lr_scale must be >= 0, got -1.0",
+    ),
     "LoRA on no layer": (
         lambda w: w.fit("--model.lora.target_modules", "[nothing]"),
         "model.init_args.lora",

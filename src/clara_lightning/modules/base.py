@@ -63,6 +63,17 @@ def _keep_kernel(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
     return state | {"param_groups": [group | {"fused": fused} for group in state["param_groups"]]}
 
 
+def checked_scale(name: str, scale: float) -> float:
+    """A learning rate relative to the optimizer's.
+
+    Raises:
+        ClaraError: it is negative.
+    """
+    if scale < 0:
+        raise ClaraError(f"model.init_args.{name} must be >= 0, got {scale}")
+    return scale
+
+
 class ClaraModule(LightningModule, ABC):
     """A training stage over one :class:`ClaraBackbone`.
 
@@ -136,7 +147,7 @@ class ClaraModule(LightningModule, ABC):
         self.backbone_config = inherit_backbone(self.parent, backbone)
         self.optimizer = optimizer
         self.schedule = schedule
-        self.memory_lr_scale = memory_lr_scale
+        self.memory_lr_scale = checked_scale("memory_lr_scale", memory_lr_scale)
         self.run_seed = torch.initial_seed()
         self.loaded: list[str] = []  # adapters taken over from the parent
         self.step_means = StepMeans(self)

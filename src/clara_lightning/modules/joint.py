@@ -36,7 +36,7 @@ from clara_lightning.data.prompts import Prompt, PromptTemplate
 from clara_lightning.data.records import Question
 from clara_lightning.data.requests import answering_request
 from clara_lightning.errors import ClaraError
-from clara_lightning.modules.base import ClaraModule, adamw
+from clara_lightning.modules.base import ClaraModule, adamw, checked_scale
 from clara_lightning.modules.overview import default_of
 from clara_lightning.modules.schedule import ScheduleConfig
 from clara_lightning.modules.search import BatchTeacher, Found, SearchFigures, contrastive_losses
@@ -166,7 +166,7 @@ class JointRAGModule(ClaraModule):
         self.store_path = store
         self.mix = candidates
         self.num_candidates = num_candidates
-        self.query_lr_scale = query_lr_scale
+        self.query_lr_scale = checked_scale("query_lr_scale", query_lr_scale)
         self.top_k = top_k
         self.score: ScoreName = score
         self.hybrid_weight = hybrid_weight
