@@ -54,6 +54,10 @@ class Row:
 
     def __post_init__(self) -> None:
         check_overlays(self.overlays, HERE / "rows")
+        if self.minutes < 0 or (self.overlays and not self.minutes):
+            raise ClaraError(
+                f"--minutes must be above 0, or 0 without a row, which measures a start: got {self.minutes:g}"
+            )
 
     @property
     def recipe(self) -> str:
@@ -124,11 +128,14 @@ class Study:
 
     def train(self, row: Row) -> Path:
         """The run folder of a row that is trained to its end."""
-        run, pace = self.out / row.name, self.pace(row)
-        steps = max(1, round(60 * row.minutes / pace))
+        run, steps = self.out / row.name, self.steps(row)
         every = ("--checkpoint.every_n_train_steps", str(max(1, steps // 8)))
         clara(*self._fit(row, run, steps=steps), *every, "--ckpt_path", "last")
         return run
+
+    def steps(self, row: Row) -> int:
+        """How many fit into its minutes."""
+        return max(1, round(60 * row.minutes / self.pace(row)))
 
     def pace(self, row: Row) -> float:
         """Seconds of its steps."""
@@ -168,8 +175,7 @@ def run_row(row: Row, out: Path, *, answers: bool = False, corpus: bool = False)
     found = study.measure(adapters, report, answers=answers, corpus=corpus, dense=dense)
     kept = asdict(row) | {"recipe": row.recipe, "machine": machine()}
     if row.minutes:
-        kept["step_seconds"] = pace = study.pace(row)
-        kept["steps"] = max(1, round(60 * row.minutes / pace))
+        kept |= {"step_seconds": study.pace(row), "steps": study.steps(row)}
     retrieval = {
         scale: {system: _only(figures, RANKED) for system, figures in systems.items()}
         for scale, systems in found["retrieval"].items()

@@ -34,6 +34,10 @@ def test_a_row_is_named_after_what_it_is() -> None:
     assert Row((), "weak", 0, 0).name == "start-weak-0min-seed0"
     with pytest.raises(ClaraError, match=r"'distil' is no row: choose among .*distill"):
         Row(("distil",), "weak", 4, 2)
+    with pytest.raises(ClaraError, match=r"--minutes must be above 0, or 0 without a row, .*: got 0"):
+        Row(("distill",), "weak", 0, 2)  # it would measure the start under the row's name
+    with pytest.raises(ClaraError, match=r"--minutes must be above 0, .*: got -1"):
+        Row((), "weak", -1, 2)
 
 
 def test_a_mistake_on_the_command_line_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -256,6 +256,12 @@ def test_candidates_alone_are_ranked_as_beside_a_search_of_the_store(
     assert any("Oracle" in note for note in found["notes"])
 
 
+def test_candidates_alone_of_passages_is_refused(commands: Any, clara: Any, joint: Path, tmp_path: Path) -> None:
+    outcome = clara(*evaluate(joint, tmp_path / "report", "--data", commands.files.questions, "--candidates-only"))
+    assert outcome.mistake == "--candidates-only: without --store nothing but candidates is ranked"
+    assert not (tmp_path / "report").exists()
+
+
 @pytest.fixture
 def alone(commands: Any, tmp_path: Path) -> Path:
     """Questions with their gold passage alone."""

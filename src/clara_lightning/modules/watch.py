@@ -22,7 +22,8 @@ WEAK = 0.6
 """Recall, or share of questions that their documents help, under which the answer's loss alone is a risk.
 
 In a toy of 20 candidates it sharpened retrievers that began at 0.79, and spoilt one that began at 0.52. On real
-questions it took Recall@5 from 0.53 to 0.43 in 20 steps, and from 0.85 to 0.84 (docs/joint-training.md)."""
+questions it took Recall@5 from 0.53 to 0.43 in 20 steps, and from 0.85 to 0.84, which chance may do
+(docs/joint-training.md)."""
 
 log = logging.getLogger(__name__)
 
