@@ -13,8 +13,15 @@ import torch
 from safetensors.torch import load_file
 
 STAGES = ("distilled", "joint")
+BESIDE = (
+    *(
+        "--model.estimators",
+        '[{"class_path": "clara_lightning.StraightThrough"}, {"class_path": "clara_lightning.Contrastive"}]',
+    ),
+    *("--model.query.projection", 2, "--model.query.importance", "true"),
+)
 CONTRASTIVE = '[{"class_path": "clara_lightning.Contrastive"}]'
-MORE_STAGES = ("compressor", "contrastive")  # slow: stage 1 without distillation, stage 3 by gold documents
+MORE_STAGES = ("compressor", "contrastive", "beside")  # slow: stage 1 without distillation, stage 3 by gold documents
 RETAINED = "val/information_retained"  # a share of small differences
 PLAIN = ("--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr", 1.0, "--trainer.gradient_clip_val", 1.0)
 TWO = ("--trainer.devices", 2, "--data.batch_size", 2)
@@ -77,6 +84,7 @@ def fit(commands: Any, undropped: Path, alike: Path) -> Callable[..., list[objec
             frozen = ("--model.train_generator", "false", "--model.estimators", CONTRASTIVE)
             contrast = (*frozen, "--data.train", alike, "--data.val", alike)
             two_steps += contrast if stage == "contrastive" else ()
+            two_steps += (*BESIDE, "--data.train", alike, "--data.val", alike) if stage == "beside" else ()
             return [*commands.fit_joint(run, undropped), "--data.batch_size", 4, *two_steps, *options]
         half = ("--trainer.limit_train_batches", 0.5)  # so that the validation after an epoch is reached
         distilled = (
