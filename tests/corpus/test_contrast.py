@@ -51,6 +51,16 @@ def test_another_questions_candidate_that_is_gold_is_no_negative() -> None:
     assert pool_documents(found, gold).gold_BX[0].int().tolist() == [1, 0, 0, 1, 0]
 
 
+def test_some_candidates_keep_what_they_are_and_gold_documents_join_them_again() -> None:
+    some = candidates().only(torch.tensor([[2, 1], [1, 2]]))
+
+    assert some.keys_BN.tolist() == [[9, 8], [5, -1]] and some.mask_BN.tolist() == [[True, True], [True, False]]
+    assert some.memory_BNLD[0, 0, 0, 0] == 9 and not some.gold_BN.any() and some.num_gold_B.tolist() == [1, 2]
+    pool = pool_documents(some, gold_documents())
+    assert pool.memory_XLD[:, 0, 0].tolist() == [9, 8, 5, 7, 3]
+    assert pool.own_BX.int().tolist() == [[1, 1, 0, 1, 0], [0, 1, 1, 0, 1]]
+
+
 def test_other_candidates_are_the_first_that_are_not_gold_over_and_over() -> None:
     first, second = other_candidates(candidates(), gold_documents())
 

@@ -90,6 +90,29 @@ def test_the_loss_is_that_of_every_question_against_all_documents_of_its_batch(
     assert figures(tmp_path / "run", "val/loss") == pytest.approx([float(np.mean(alone))])
 
 
+def test_with_the_hardest_alone_it_is_against_these_and_the_gold_documents_of_the_batch(
+    commands: Any, clara: Any, undropped: Path, tmp_path: Path
+) -> None:
+    whole = (*CONTRAST, *STILL, "--data.batch_size", 8, "--data.max_val_rows", 8)
+    hardest = '[{"class_path": "clara_lightning.Contrastive", "init_args": {"hardest": 1}}]'
+    assert clara(*commands.fit_joint(tmp_path / "run", undropped, *whole, "--model.estimators", hardest)).code == 0
+    backbone = build_from_folder(AdapterFolder.open(undropped), backbone=BackboneConfig(dtype="float32"))
+    questions = list(read_questions(str(commands.files.questions)))
+    documents: list[str] = []
+    for question in questions:
+        query = backbone.read([question.question], adapter=COMPRESSOR)
+        own = [passage.content for passage in question.passages]
+        scores_1N = maxsim(query.memory_NLD, backbone.compress(own), query.weights_NL)
+        documents.append(own[int(scores_1N.argmax())])
+        documents += [passage.content for passage in question.passages if passage.gold]
+    documents = list(dict.fromkeys(documents))
+
+    loss = expected_loss(backbone, questions, documents)
+
+    assert len(documents) < len({passage.content for question in questions for passage in question.passages})
+    assert figures(tmp_path / "run", "train/loss") == pytest.approx([loss])
+
+
 def test_the_query_reasoner_alone_is_trained_and_all_adapters_are_handed_on(run: Path, undropped: Path) -> None:
     adapters = run / "adapters"
 

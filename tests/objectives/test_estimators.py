@@ -45,6 +45,7 @@ class Reader:
         self.scores_BN = scores_BN
         self.costs_N = torch.linspace(1, 2, scores_BN.shape[1]).double() if costs_N is None else costs_N
         self.calls: list[tuple[Tensor, Tensor | None]] = []
+        self.contrasted_BH: Tensor | None = None
 
     @property
     def has_gold_B(self) -> Tensor:
@@ -54,8 +55,9 @@ class Reader:
         self.calls.append((places_BM, asked_B))
         return self.costs_N[places_BM]
 
-    def contrast(self, *, temperature: float | Tensor, in_batch: bool) -> Tensor:
+    def contrast(self, *, temperature: float | Tensor, in_batch: bool, places_BH: Tensor | None = None) -> Tensor:
         assert not in_batch
+        self.contrasted_BH = places_BH
         gold_BN = torch.zeros_like(self.scores_BN, dtype=torch.bool)
         gold_BN[:, 0] = True
         mask_BN = torch.ones_like(gold_BN)
@@ -174,6 +176,20 @@ def test_the_contrastive_loss_is_at_the_temperature_of_the_scores() -> None:
     scores_BN = scores()
     found = selected([Contrastive(in_batch=False)], scores_BN)
     torch.testing.assert_close(found.loss_B, Reader(scores_BN).contrast(temperature=TAU, in_batch=False))
+
+
+@pytest.mark.parametrize("hardest", [1, 3, N + 1])
+def test_a_question_is_told_apart_from_its_best_scored_candidates(hardest: int) -> None:
+    scores_BN, estimator = scores(), Contrastive(in_batch=False, hardest=hardest)
+    reader = Reader(scores_BN)
+    Selection(k=K, estimators=[estimator], temperature=TAU)(scores_BN, None, reader)
+    assert reader.contrasted_BH is not None
+    assert torch.equal(reader.contrasted_BH, scores_BN.topk(min(hardest, N)).indices)
+
+
+def test_no_negatives_at_all_are_refused() -> None:
+    with pytest.raises(ClaraError, match=r"estimators: hardest of Contrastive must be >= 1, got 0"):
+        Contrastive(hardest=0)
 
 
 def test_standardised_scores_have_mean_0_and_spread_1_over_the_candidates_that_are_there() -> None:

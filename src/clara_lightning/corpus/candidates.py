@@ -1,6 +1,6 @@
 """Where a question's candidate documents come from in joint training.
 
-Shapes: B questions, N candidates, L memory tokens, D hidden size.
+Shapes: B questions, N candidates, H some of them, L memory tokens, D hidden size.
 """
 
 from __future__ import annotations
@@ -41,6 +41,16 @@ class Candidates(NamedTuple):
     keys_BN: Tensor
     is_full: bool = False
     lexical_BN: Tensor | None = None
+
+    def only(self, places_BH: Tensor) -> Candidates:
+        """Some of each question's candidates; num_gold_B` stays."""
+        return self._replace(
+            memory_BNLD=torch.take_along_dim(self.memory_BNLD, places_BH[..., None, None], dim=1),
+            mask_BN=self.mask_BN.gather(1, places_BH),
+            gold_BN=self.gold_BN.gather(1, places_BH),
+            keys_BN=self.keys_BN.gather(1, places_BH),
+            lexical_BN=None if self.lexical_BN is None else self.lexical_BN.gather(1, places_BH),
+        )
 
 
 class GoldDocuments(NamedTuple):

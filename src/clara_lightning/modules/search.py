@@ -1,7 +1,7 @@
 """What a batch of questions finds in stage 3, what else teaches its scores, and what a validation measures of it.
 
-Shapes: B questions, N candidates, M documents that are read alone, K documents taken, X documents of a batch, L memory
-tokens, D hidden size.
+Shapes: B questions, N candidates, H hardest of them, M documents that are read alone, K documents taken, X documents of
+a batch, L memory tokens, D hidden size.
 """
 
 from __future__ import annotations
@@ -101,11 +101,12 @@ class BatchTeacher:
         losses_BM[asked] = read.view(places_CM.shape).to(losses_BM)
         return losses_BM
 
-    def contrast(self, *, temperature: float | Tensor, in_batch: bool) -> Tensor:
+    def contrast(self, *, temperature: float | Tensor, in_batch: bool, places_BH: Tensor | None = None) -> Tensor:
         """Gold documents of each question against the others."""
         gold = self.source.gold(self.questions, self.candidates)
+        candidates = self.candidates if places_BH is None else self.candidates.only(places_BH)
         known_B, losses = contrastive_losses(
-            self.query, self.candidates, gold, name=self.name, temperature=temperature, in_batch=in_batch
+            self.query, candidates, gold, name=self.name, temperature=temperature, in_batch=in_batch
         )
         return losses.new_zeros(len(known_B)).index_put((known_B,), losses)
 

@@ -1,6 +1,6 @@
 """What teaches the retriever: estimators behind one Protocol, of which a selection sums the signals.
 
-Shapes: B questions, N candidates, K slots, M documents that are read alone.
+Shapes: B questions, N candidates, K slots, M documents that are read alone, H hardest.
 """
 
 from __future__ import annotations
@@ -43,12 +43,13 @@ class Teacher(Protocol):
         """
         ...
 
-    def contrast(self, *, temperature: float | Tensor, in_batch: bool) -> Tensor:
+    def contrast(self, *, temperature: float | Tensor, in_batch: bool, places_BH: Tensor | None = None) -> Tensor:
         """:func:`~clara_lightning.objectives.losses.info_nce` of each question ``(B,)``; 0 where no document is gold.
 
         Args:
             temperature: of the loss.
             in_batch: against the candidates of all questions, or a question's own alone.
+            places_BH: which of each question's candidates take part beside gold documents; None means all.
         """
         ...
 
@@ -262,20 +263,30 @@ class Contrastive(_OwnLoss):
     Args:
         in_batch: against the documents of all questions that a device has at a time, or a question's own alone. With
             them, ``batch_size``, devices and ``accumulate_grad_batches`` decide what a step is.
+        hardest: so many of each question's best-scored candidates take part beside the gold documents, in the batch
+            too; by default all. Scoring a batch's documents is most of what a step costs.
 
     Raises:
-        ClaraError: ``success_temperature`` is given: the answer has no part in it.
+        ClaraError: ``hardest`` is below 1, or ``success_temperature`` is given: the answer has no part in it.
     """
 
     needs_gold: ClassVar[bool] = True
 
     in_batch: bool = True
+    hardest: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.success_temperature is not None:
             raise ClaraError(f"{SETTING}: success_temperature must not be given for Contrastive")
+        if self.hardest is not None and self.hardest < 1:
+            raise ClaraError(f"{SETTING}: hardest of Contrastive must be >= 1, got {self.hardest}")
 
     def __call__(self, choice: Choice, teacher: Teacher) -> Signal:
         """See :class:`Estimator`."""
-        return Signal(loss_B=teacher.contrast(temperature=choice.tau, in_batch=self.in_batch))
+        places_BH = None
+        if self.hardest is not None:
+            logits_BN = choice.logits_BN.detach()
+            places_BH = logits_BN.topk(min(self.hardest, logits_BN.shape[1])).indices
+        loss_B = teacher.contrast(temperature=choice.tau, in_batch=self.in_batch, places_BH=places_BH)
+        return Signal(loss_B=loss_B)
