@@ -3,8 +3,8 @@
 A row is ``configs/joint.yaml`` with overlays of ``rows/`` on it, in that order; no overlay is the default. It starts
 from the adapters of the package, weaker or stronger ones, trains for so many steps as fit into the minutes
 (``paces.json``), and ``clara evaluate`` measures it: where gold documents stand among 20 candidates, with ``--corpus``
-in the whole corpus and with ``--answers`` what is answered. With ``--minutes 0`` a start itself is measured, the
-middling one beside a dense retriever. The same command goes on where it was stopped.
+in the whole corpus, with ``--dense`` beside a dense retriever, and with ``--answers`` what is answered. With
+``--minutes 0`` a start itself is measured. The same command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -165,13 +165,12 @@ class Study:
         return found
 
 
-def run_row(row: Row, out: Path, *, answers: bool = False, corpus: bool = False) -> dict[str, Any]:
+def run_row(row: Row, out: Path, *, answers: bool = False, corpus: bool = False, dense: bool = False) -> dict[str, Any]:
     """Train and measure a row, or go on with it; returns what is kept of it."""
     study = Study(out)
     study.store()
     adapters = study.train(row) / "adapters" if row.minutes else study.start(row.start)
-    report = out / f"{row.name}-report{'-answers' * answers}{'-corpus' * corpus}"
-    dense = not row.minutes and row.start == "middling"
+    report = out / f"{row.name}-report{'-answers' * answers}{'-corpus' * corpus}{'-dense' * dense}"
     found = study.measure(adapters, report, answers=answers, corpus=corpus, dense=dense)
     kept = asdict(row) | {"recipe": row.recipe, "machine": machine()}
     if row.minutes:
@@ -206,11 +205,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--answers", action="store_true", help="measure answers too")
     parser.add_argument("--corpus", action="store_true", help="search the whole corpus too")
+    parser.add_argument("--dense", action="store_true", help="rank by all-MiniLM-L6-v2 too")
     parser.add_argument("--out", type=Path, default=Path("runs/joint-study"), help="default: runs/joint-study")
     args = parser.parse_args(arguments)
     try:
         row = Row(tuple(args.overlays), args.start, args.minutes, args.seed)
-        result = run_row(row, args.out, answers=args.answers, corpus=args.corpus)
+        result = run_row(row, args.out, answers=args.answers, corpus=args.corpus, dense=args.dense)
     except ClaraError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     except subprocess.CalledProcessError as error:

@@ -1,4 +1,4 @@
-"""The study's results as tables in docs/joint-training.md: ``python -m benchmarks.joint.tables``."""
+"""The study's results in docs/joint-training.md, tables and a picture: ``python -m benchmarks.joint.tables``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import matplotlib
+import matplotlib.pyplot as plt
+from matplotlib.lines import Line2D
 
 from benchmarks.joint.__main__ import ANSWERS, RANKED, RESULTS, STARTS
 
@@ -45,8 +49,10 @@ def answers_table(results: Sequence[Result]) -> list[str]:
     for runs in grouped(each for each in results if each["answers"]):
         cells = [*_names(runs)[:4], dict(SCALES)[runs[0]["answers_from"]]]
         for condition, _ in CONDITIONS:
-            values = [[run["answers"][condition][name]["value"] for run in runs] for name in ANSWERS]
-            cells += [f"{statistics.mean(each):.3f}" for each in values]
+            found = [{name: run["answers"][condition][name] for name in ANSWERS} for run in runs]
+            single, *more = (f"{statistics.mean(each[name]['value'] for each in found):.3f}" for name in ANSWERS)
+            f1 = found[0]["f1"]
+            cells += [f"{single} [{f1['low']:.2f}, {f1['high']:.2f}]" if len(runs) == 1 else single, *more]
         lines.append(_cells(cells))
     return lines
 
@@ -98,6 +104,42 @@ def _cells(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def draw_curves(results: Sequence[Result], path: Path) -> None:
+    """Recall@5 among 20 candidates over the minutes of training, from each start; a colour is a recipe's."""
+    matplotlib.use("Agg")
+    figure, panels = plt.subplots(1, len(STARTS), figsize=(11, 5), sharey=True)
+    recipes = sorted({each["recipe"] for each in results if each["minutes"]})
+    for axes, start in zip(panels, STARTS, strict=True):
+        own = [each for each in results if each["start"] == start]
+        for system, label in SYSTEMS:
+            for found in [found for each in results if (found := each["retrieval"]["candidates"].get(system))][:1]:
+                axes.axhline(_recall(found), color="grey", linestyle="--", linewidth=1)
+                axes.text(0, _recall(found) + 0.005, label, fontsize=8, color="grey")
+        for recipe in recipes:
+            points: dict[float, list[float]] = {}
+            for each in own:
+                if each["recipe"] in (recipe, "start"):
+                    points.setdefault(each["minutes"], []).append(_recall(each["retrieval"]["candidates"]["clara"]))
+            if set(points) <= {0}:
+                continue
+            colour, minutes = f"C{recipes.index(recipe)}", sorted(points)
+            axes.plot(minutes, [statistics.mean(points[each]) for each in minutes], color=colour)
+            for each in minutes:
+                axes.plot([each] * len(points[each]), points[each], ".", color=colour)
+        axes.set(title=f"{start} start", xlabel="minutes of training")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("Recall@5 among 20 candidates, 488 questions")
+    lines = [Line2D([], [], color=f"C{number}", marker=".") for number in range(len(recipes))]
+    figure.legend(lines, recipes, loc="lower center", fontsize=8, ncols=4)
+    figure.tight_layout(rect=(0, 0.12, 1, 1))
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _recall(figures: dict[str, Any]) -> float:
+    return float(figures["recall@5"]["value"])
+
+
 def page(results: Sequence[Result]) -> str:
     """All tables."""
     parts: list[str] = []
@@ -107,10 +149,12 @@ def page(results: Sequence[Result]) -> str:
 
 
 def main() -> None:
-    """Write the tables."""
+    """Write both."""
+    results = read_results()
     path = DOCS / "joint-training.md"
     before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    path.write_text(f"{before}{BEGIN}\n\n{page(read_results())}{END}{rest.partition(END)[2]}", encoding="utf-8")
+    path.write_text(f"{before}{BEGIN}\n\n{page(results)}{END}{rest.partition(END)[2]}", encoding="utf-8")
+    draw_curves(results, DOCS / "joint-training.png")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 import yaml
@@ -15,7 +16,7 @@ from benchmarks.joint.__main__ import HERE, Row, keep
 from benchmarks.joint.__main__ import main as run_from_command_line
 from benchmarks.joint.data import ANSWERED, ASKED, DEV, DOCUMENTS, ONE_HOP, SEVERAL_HOPS, TRAIN, Sizes, write_data
 from benchmarks.joint.lens import Added, summary
-from benchmarks.joint.tables import answers_table, grouped, retrieval_table
+from benchmarks.joint.tables import answers_table, draw_curves, grouped, retrieval_table
 
 from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara_lightning.backbone.backbone import ClaraBackbone
@@ -160,7 +161,8 @@ def test_a_start_stands_before_what_is_made_of_it_and_seeds_stand_together() -> 
 
 def test_answers_are_means_over_seeds_of_the_rows_that_have_some() -> None:
     def answered(value: float, seed: int) -> Any:
-        figures = {name: {"value": value} for name in ("f1", "cover_em", "cross_entropy")}
+        interval = {"value": value, "low": value - 0.1, "high": value + 0.1}
+        figures = dict.fromkeys(("f1", "cover_em", "cross_entropy"), interval)
         return result_of("weak", 0.5, seed=seed) | {
             "answers": dict.fromkeys(("retrieved_memory", "none", "gold_memory"), figures),
             "answers_from": "candidates",
@@ -169,6 +171,15 @@ def test_answers_are_means_over_seeds_of_the_rows_that_have_some() -> None:
     lines = answers_table([answered(0.2, 0), answered(0.4, 1), result_of("strong", 0.5)])
     assert len(lines) == 3
     assert lines[2] == "| weak | default | 4 | 2 | 20 candidates |" + " 0.300 |" * 9
+    (line,) = answers_table([answered(0.2, 0)])[2:]
+    assert line == "| weak | default | 4 | 1 | 20 candidates |" + " 0.200 [0.10, 0.30] | 0.200 | 0.200 |" * 3
+
+
+def test_the_picture_is_drawn_from_starts_and_what_is_made_of_them(tmp_path: Path) -> None:
+    results = [result_of(start, 0.5, minutes=0) for start in ("weak", "strong")]
+    results += [result_of("weak", 0.6), result_of("weak", 0.7, seed=1), result_of("strong", 0.8, overlays=("distill",))]
+    draw_curves(results, tmp_path / "curves.png")
+    assert plt.imread(tmp_path / "curves.png").std() > 0.05
 
 
 def test_words_that_were_added_are_counted_in_gold_passages_and_in_others() -> None:
