@@ -123,9 +123,9 @@ def draw_curves(results: Sequence[Result], path: Path) -> None:
             if set(points) <= {0}:
                 continue
             colour, minutes = f"C{recipes.index(recipe)}", sorted(points)
-            axes.plot(minutes, [statistics.mean(points[each]) for each in minutes], color=colour)
-            for each in minutes:
-                axes.plot([each] * len(points[each]), points[each], ".", color=colour)
+            axes.plot(minutes, [statistics.mean(points[minute]) for minute in minutes], color=colour)
+            for minute in minutes:
+                axes.plot([minute] * len(points[minute]), points[minute], ".", color=colour)
         axes.set(title=f"{start} start", xlabel="minutes of training")
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("Recall@5 among 20 candidates, 488 questions")

@@ -19,9 +19,6 @@ from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.data.readers import read_questions
 from clara_lightning.data.requests import answering_request
-from clara_lightning.errors import ClaraError
-from clara_lightning.modules.joint import JointRAGModule
-from clara_lightning.objectives.estimators import Distill
 from clara_lightning.objectives.gradients import distillation
 from clara_lightning.objectives.scores import maxsim
 
@@ -125,7 +122,7 @@ def test_without_gold_documents_the_reader_teaches_and_no_answer_is_read_from_wh
     outcome = clara(*fit)
 
     assert outcome.code == 0, outcome.err
-    assert "4 of 8 training questions name no gold document and teach by the answer alone" in outcome.err
+    assert "4 of 8 training questions name no gold document and teach by the other estimators alone" in outcome.err
     assert len(logged(tmp_path / "run", "train/loss")) == 4 and not logged(tmp_path / "run", "train/estimator_loss")
     kept, before = (load_file(each / "generator" / WEIGHTS) for each in (tmp_path / "run" / "adapters", undropped))
     assert all(torch.equal(value, before[key]) for key, value in kept.items())
@@ -178,17 +175,12 @@ def test_a_learned_temperature_is_trained_resumed_and_handed_on(
     assert AdapterFolder.open(tmp_path / "run").retrieval.temperature != pytest.approx(0.5)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"learn_temperature": True}, "learn_temperature must be false where trainer.strategy is sharded"),
-        ({"estimators": [Distill(unlabelled=True)]}, "unlabelled of Distill must be false where .* is sharded"),
-    ],
-)
-def test_what_shards_cannot_do_is_refused(settings: dict[str, Any], message: str, undropped: Path) -> None:
-    with pytest.raises(ClaraError, match=message):
-        JointRAGModule(init_from=str(undropped), **settings)._refuse_shards()
-    JointRAGModule(init_from=str(undropped), estimators=[Distill()])._refuse_shards()
+def test_a_temperature_that_is_learned_is_refused_in_shards(
+    commands: Any, start_clara: Any, finish: Any, undropped: Path, tmp_path: Path
+) -> None:
+    sharded = ("--trainer.strategy", "sharded", "--model.learn_temperature", "true")
+    refused = finish(start_clara(*commands.fit_joint(tmp_path / "run", undropped, *sharded)))
+    assert "learn_temperature must be false where trainer.strategy is sharded" in refused.mistake
 
 
 @pytest.mark.parametrize(

@@ -290,7 +290,8 @@ class JointRAGModule(ClaraModule):
         without = num_rows - len(with_gold)
         unknown = sum(not has_gold(row, searched=searched) for row in data.val_rows)
         if self.select.learns_from_gold and without and speaks:
-            outcome = "are left out" if self.is_contrastive else "teach by the answer alone"
+            others = "teach the generator alone" if self.select.needs_gold else "teach by the other estimators alone"
+            outcome = "are left out" if self.is_contrastive else others
             log.warning("%d of %d training questions name no gold document and %s", without, num_rows, outcome)
         if unknown and speaks:
             text = "%d of %d validation questions name no gold document: val/ce_retrieved and answers alone count them"
@@ -300,8 +301,8 @@ class JointRAGModule(ClaraModule):
         """Build the backbone, and compare the store with the compressor."""
         if hasattr(self, "backbone"):
             return
-        if isinstance(self.trainer.strategy, ShardedStrategy):
-            self._refuse_shards()
+        if isinstance(self.trainer.strategy, ShardedStrategy) and self.trained_beside():
+            raise ClaraError("model.init_args.learn_temperature must be false where trainer.strategy is sharded")
         super().configure_model()
         store = self._store
         if store is not None:
@@ -315,15 +316,6 @@ class JointRAGModule(ClaraModule):
             self._source = MixedCandidates(self._ahead, index, by_words=self.hybrid_weight > 0)
         else:
             self._source = GivenCandidates(self.backbone, self._ahead)
-
-    def _refuse_shards(self) -> None:
-        """Shards hold what is in the backbone, and are gathered by all processes at once."""
-        if self.trained_beside():
-            raise ClaraError("model.init_args.learn_temperature must be false where trainer.strategy is sharded")
-        if any(each.reads_some for each in self.select.estimators):
-            raise ClaraError(
-                "model.init_args.estimators: unlabelled of Distill must be false where trainer.strategy is sharded"
-            )
 
     def trained_beside(self) -> list[nn.Parameter]:
         """The temperature, where it is learned."""
@@ -442,6 +434,7 @@ class JointRAGModule(ClaraModule):
             questions=batch,
             query=query,
             candidates=candidates,
+            in_step=isinstance(self.trainer.strategy, ShardedStrategy),
         )
         return Found(query, candidates, scores_BN, self.select(scores_BN, mask_BN, teacher))
 

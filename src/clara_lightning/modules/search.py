@@ -56,6 +56,8 @@ class BatchTeacher:
         questions: the batch.
         query: its query vectors.
         candidates: its candidates.
+        in_step: whether processes must read as often as one another, as those that gather shards must: one that is
+            asked for no question reads for its first, and throws that away.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class BatchTeacher:
         questions: Sequence[Question],
         query: Compressed,
         candidates: Candidates,
+        in_step: bool,
     ) -> None:
         self.backbone = backbone
         self.source = source
@@ -76,6 +79,7 @@ class BatchTeacher:
         self.questions = questions
         self.query = query
         self.candidates = candidates
+        self.in_step = in_step
 
     @property
     def has_gold_B(self) -> Tensor:
@@ -87,8 +91,13 @@ class BatchTeacher:
         """Read candidates one by one."""
         asked = list(range(len(self.questions))) if asked_B is None else asked_B.nonzero()[:, 0].tolist()
         losses_BM = self.query.memory_NLD.new_zeros(places_BM.shape, dtype=torch.float32)
-        if not asked:
-            return losses_BM
+        if asked:
+            losses_BM[asked] = self._read(places_BM, asked).to(losses_BM)
+        elif self.in_step:
+            self._read(places_BM, [0])
+        return losses_BM
+
+    def _read(self, places_BM: Tensor, asked: Sequence[int]) -> Tensor:
         places_CM = places_BM[asked]
         prompts = [
             answering_request(self.questions[number], template=self.template, documents=1)
@@ -97,9 +106,7 @@ class BatchTeacher:
         ]
         memory_CMLD = torch.take_along_dim(self.candidates.memory_BNLD[asked], places_CM[..., None, None], dim=1)
         with self.backbone.evaluating():
-            read = self.backbone.answer_loss(prompts, memory_CMLD.flatten(0, 1)).mean_B
-        losses_BM[asked] = read.view(places_CM.shape).to(losses_BM)
-        return losses_BM
+            return self.backbone.answer_loss(prompts, memory_CMLD.flatten(0, 1)).mean_B.view(places_CM.shape)
 
     def contrast(self, *, temperature: float | Tensor, in_batch: bool, places_BH: Tensor | None = None) -> Tensor:
         """Gold documents of each question against the others."""

@@ -100,7 +100,6 @@ class Estimator(Protocol):
         has_rows: whether the loss of the answer teaches, through the documents that are taken.
         has_loss: whether a loss of its own teaches.
         needs_gold: whether questions without a gold document teach nothing.
-        reads_some: whether documents are read for some questions alone, which processes that must stay in step cannot.
     """
 
     @property
@@ -115,8 +114,6 @@ class Estimator(Protocol):
     def has_loss(self) -> bool: ...
     @property
     def needs_gold(self) -> bool: ...
-    @property
-    def reads_some(self) -> bool: ...
 
     def __call__(self, choice: Choice, teacher: Teacher) -> Signal:
         """The signal of one batch."""
@@ -140,7 +137,6 @@ class _Weighted:
     has_rows: ClassVar[bool] = True
     has_loss: ClassVar[bool] = False
     needs_gold: ClassVar[bool] = False
-    reads_some: ClassVar[bool] = False
 
     weight: float = 1.0
     success_temperature: float | None = None
@@ -231,11 +227,6 @@ class Distill(_OwnLoss):
     documents: int | None = None
     temperature: float = 0.1
     unlabelled: bool = False
-
-    @property
-    def reads_some(self) -> bool:  # type: ignore[override]
-        """Where questions with gold documents are left to others."""
-        return self.unlabelled
 
     def __post_init__(self) -> None:
         super().__post_init__()
