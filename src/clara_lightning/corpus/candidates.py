@@ -43,7 +43,7 @@ class Candidates(NamedTuple):
     lexical_BN: Tensor | None = None
 
     def only(self, places_BH: Tensor) -> Candidates:
-        """Some of each question's candidates; num_gold_B` stays."""
+        """Some of each question's candidates; ``num_gold_B`` stays what it was, found or not."""
         return self._replace(
             memory_BNLD=torch.take_along_dim(self.memory_BNLD, places_BH[..., None, None], dim=1),
             mask_BN=self.mask_BN.gather(1, places_BH),

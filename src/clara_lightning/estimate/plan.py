@@ -162,8 +162,10 @@ def _not_counted(model: Mapping[str, Any]) -> list[str]:
         notes.append("distill: the forward pass over the documents' text, from which is learned, is not counted")
     if alone := [type(each).__name__ for each in _estimators(model) if each.has_loss and not each.needs_gold]:
         notes.append(f"{', '.join(alone)}: the forward pass over documents that are read one by one is not counted")
-    if any(getattr(each, "hardest", None) for each in _estimators(model)):
-        notes.append("hardest of Contrastive: counted as if all candidates took part; fewer cost less")
+    if any(each.needs_gold for each in _estimators(model)):
+        notes.append(
+            "Contrastive: counted only where a step reads no answers, and there as if all candidates took part"
+        )
     if model.get("query"):
         notes.append("query: what is learned beside the query reasoner's adapter is not counted")
     if model.get("nested"):

@@ -255,7 +255,7 @@ class Contrastive(_OwnLoss):
         in_batch: against the documents of all questions that a device has at a time, or a question's own alone. With
             them, ``batch_size``, devices and ``accumulate_grad_batches`` decide what a step is.
         hardest: so many of each question's best-scored candidates take part beside the gold documents, in the batch
-            too; by default all. Scoring a batch's documents is most of what a step costs.
+            too; by default all, which costs more.
 
     Raises:
         ClaraError: ``hardest`` is below 1, or ``success_temperature`` is given: the answer has no part in it.
