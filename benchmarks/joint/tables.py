@@ -84,7 +84,9 @@ def _retrieval_line(runs: Sequence[Result], scale: str) -> str:
 def _names(runs: Sequence[Result]) -> list[str]:
     """Start, recipe, minutes, number of seeds, steps."""
     first = runs[0]
-    minutes, steps = (f"{first[name]:g}" if first.get(name) else "" for name in ("minutes", "steps"))
+    minutes = f"{first['minutes']:g}" if first["minutes"] else ""
+    taken = [run["steps"] for run in runs if "steps" in run]
+    steps = " to ".join(map(str, sorted({min(taken), max(taken)}))) if taken else ""
     return [first["start"], first["recipe"].replace("+", " + "), minutes, str(len(runs)) if minutes else "", steps]
 
 

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from clara_lightning.cli.main import main
+from clara_lightning.objectives.estimators import DEFAULT
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 STAGES = dict.fromkeys(("compressor", "published", "instruct", "retrieval", "joint"), "fit") | {"encode": "predict"}
@@ -66,6 +67,11 @@ def test_there_is_a_file_for_every_stage() -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_file_says_what_it_says(stage: str) -> None:
     assert leaves(load(stage)).items() <= parsed(stage, stage).items()
+
+
+def test_stage_3_names_the_estimators_that_it_has_without_a_name() -> None:
+    named = load("joint")["model"]["init_args"]["estimators"]
+    assert tuple(resolve(each["class_path"])(**each["init_args"]) for each in named) == DEFAULT
 
 
 @pytest.mark.parametrize("name", [*STAGES, *OVERLAYS])

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from clara_lightning.backbone.adapters import COMPRESSOR
+from clara_lightning.backbone.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara_lightning.backbone.folder import AdapterFolder, build_from_folder
 from clara_lightning.backbone.loading import BackboneConfig
 from clara_lightning.data.prompts import PromptTemplate
@@ -50,6 +50,20 @@ def reasoner(run: Path) -> dict[str, torch.Tensor]:
     return load_file(run / "adapters" / "query_reasoner" / WEIGHTS)
 
 
+def same_adapters(run: Path, other: Path) -> None:
+    for name in (QUERY_REASONER, GENERATOR):
+        own, others = (load_file(each / "adapters" / name / WEIGHTS) for each in (run, other))
+        assert all(torch.equal(value, others[key]) for key, value in own.items())
+
+
+def without_gold(rows: list[dict[str, Any]], path: Path, *, every: int = 1) -> Path:
+    """A file of the questions, some of which name no gold document."""
+    for row in rows[::every]:
+        row["passages"] = [passage | {"gold": False} for passage in row["passages"]]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
 @pytest.fixture(scope="module")
 def plain(
     commands: Any, undropped: Path, run_here: Callable[..., int], tmp_path_factory: pytest.TempPathFactory
@@ -69,12 +83,25 @@ def test_each_estimator_trains_the_query_reasoner_its_own_way(
     assert any(not torch.equal(value, other[key]) for key, value in own.items())
 
 
-def test_the_default_is_straight_through(
+def test_with_gold_documents_the_default_is_contrastive(
     commands: Any, clara: Any, undropped: Path, plain: Path, tmp_path: Path
 ) -> None:
-    assert clara(*commands.fit_joint(tmp_path / "run", undropped, *ONE_STEP, *estimators("StraightThrough"))).code == 0
-    own, other = reasoner(tmp_path / "run"), reasoner(plain)
-    assert all(torch.equal(value, other[key]) for key, value in own.items())
+    gold = (*ONE_STEP, *estimators("Contrastive", hardest=7))
+    assert clara(*commands.fit_joint(tmp_path / "run", undropped, *gold)).code == 0
+    same_adapters(tmp_path / "run", plain)
+
+
+def test_without_gold_documents_the_default_is_distillation(
+    commands: Any, clara: Any, undropped: Path, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in commands.files.questions.read_text(encoding="utf-8").splitlines()]
+    data = without_gold(rows, tmp_path / "qa.jsonl")
+    for name, own in (("default", ()), ("distill", estimators("Distill", documents=5))):
+        fit = commands.fit_joint(tmp_path / name, undropped, *ONE_STEP, "--data.train", data, *own)
+        assert clara(*fit).code == 0
+    same_adapters(tmp_path / "default", tmp_path / "distill")
+    start = load_file(undropped / COMPRESSOR / WEIGHTS)  # of which the reasoner begins as a copy
+    assert any(not torch.equal(value, start[key]) for key, value in reasoner(tmp_path / "default").items())
 
 
 def test_the_loss_of_distill_is_that_of_documents_read_one_by_one(
@@ -109,15 +136,13 @@ def test_without_gold_documents_the_reader_teaches_and_no_answer_is_read_from_wh
     commands: Any, clara: Any, undropped: Path, tmp_path: Path
 ) -> None:
     rows = [json.loads(line) for line in commands.files.questions.read_text(encoding="utf-8").splitlines()]
-    for row in rows[::2]:
-        row["passages"] = [passage | {"gold": False} for passage in row["passages"]]
-    (tmp_path / "qa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    data = without_gold(rows, tmp_path / "qa.jsonl", every=2)
     made = [
         {"class_path": "clara_lightning.Contrastive"},
         {"class_path": "clara_lightning.Distill", "init_args": {"unlabelled": True}},
     ]
     warm_up = ("--model.estimators", json.dumps(made), "--model.train_generator", "false", "--model.temperature", 0.5)
-    fit = commands.fit_joint(tmp_path / "run", undropped, *warm_up, "--data.train", tmp_path / "qa.jsonl")
+    fit = commands.fit_joint(tmp_path / "run", undropped, *warm_up, "--data.train", data)
 
     outcome = clara(*fit)
 

@@ -244,7 +244,7 @@ def test_an_annealed_temperature_moves_by_the_same_factor_each_step() -> None:
 
 def test_a_learned_temperature_has_the_gradient_of_finite_differences() -> None:
     reading = torch.randn(B, N, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
-    selection = Selection(k=1, temperature=TAU, learned=True).double()
+    selection = Selection(k=1, estimators=[StraightThrough()], temperature=TAU, learned=True).double()
     assert selection.log_temperature is not None
     soft = (selection.logits(scores().detach()).softmax(1) * reading).sum()
     (own,) = torch.autograd.grad(soft, selection.log_temperature)

@@ -16,7 +16,7 @@ from clara_lightning.backbone.quantization import is_quantized
 from clara_lightning.corpus.index_entry import IndexKind
 from clara_lightning.data.prompts import PromptTemplate
 from clara_lightning.errors import ClaraError
-from clara_lightning.objectives.estimators import Estimator, StraightThrough
+from clara_lightning.objectives.estimators import DEFAULT, Estimator
 from clara_lightning.objectives.scores import ScoreName
 
 Task = Literal["pretraining", "instruction", "joint", "encoding"]
@@ -178,7 +178,7 @@ def _not_counted(model: Mapping[str, Any]) -> list[str]:
 def _estimators(model: Mapping[str, Any]) -> list[Estimator]:
     given = model.get("estimators")
     if not given:
-        return [StraightThrough()]
+        return list(DEFAULT)
     return [_class(each["class_path"])(**(each.get("init_args") or {})) for each in given]
 
 

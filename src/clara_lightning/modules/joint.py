@@ -42,7 +42,7 @@ from clara_lightning.modules.schedule import ScheduleConfig
 from clara_lightning.modules.search import BatchTeacher, Found, SearchFigures, contrastive_losses
 from clara_lightning.modules.sharding import ShardedStrategy
 from clara_lightning.modules.validation import CONDITIONS, Asked, measure_conditions
-from clara_lightning.objectives.estimators import Estimator, StraightThrough
+from clara_lightning.objectives.estimators import DEFAULT, Estimator
 from clara_lightning.objectives.metrics import collapse_statistics
 from clara_lightning.objectives.monitors import ConditionLosses
 from clara_lightning.objectives.scores import ScoreName, fused, score
@@ -89,7 +89,7 @@ class JointRAGModule(ClaraModule):
         learn_temperature: tau is trained along.
         standardise: divide each question's scores by their spread over its candidates before ``temperature``.
         estimators: what teaches the scores; the signals of several are summed. By default
-            :class:`~clara_lightning.objectives.estimators.StraightThrough`.
+            :data:`~clara_lightning.objectives.estimators.DEFAULT`.
         optimizer: called with the parameter groups.
         schedule: warmup and decay of the learning rate.
         memory_lr_scale: learning rate of memory tokens and calibration, relative to the adapters'.
@@ -173,7 +173,7 @@ class JointRAGModule(ClaraModule):
         self.train_generator = train_generator
         self.select = Selection(
             k=top_k,
-            estimators=(StraightThrough(),) if estimators is None else estimators,
+            estimators=DEFAULT if estimators is None else estimators,
             temperature=temperature,
             final_temperature=final_temperature,
             learned=learn_temperature,

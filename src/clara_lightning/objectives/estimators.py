@@ -281,3 +281,11 @@ class Contrastive(_OwnLoss):
             places_BH = logits_BN.topk(min(self.hardest, logits_BN.shape[1])).indices
         loss_B = teacher.contrast(temperature=choice.tau, in_batch=self.in_batch, places_BH=places_BH)
         return Signal(loss_B=loss_B)
+
+
+DEFAULT: tuple[Estimator, ...] = (Contrastive(hardest=7), Distill(unlabelled=True, documents=5))
+"""What teaches where nothing else is asked for: gold documents, and the reader where none is known.
+
+Both left every retriever of the study as good as they found it, or better; :class:`StraightThrough`, the published way,
+spoilt those that find little (``docs/joint-training.md``).
+"""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from clara_lightning.errors import ClaraError
-from clara_lightning.objectives.estimators import SETTING, Choice, Estimator, LeaveOneOut, StraightThrough, Teacher
+from clara_lightning.objectives.estimators import DEFAULT, SETTING, Choice, Estimator, LeaveOneOut, Teacher
 from clara_lightning.objectives.gradients import MOST_SAMPLES, success_weights
 from clara_lightning.objectives.topk import best_first, check_enough_candidates, gumbel_noise
 
@@ -61,7 +61,7 @@ class Selection(nn.Module):
         self,
         *,
         k: int,
-        estimators: Sequence[Estimator] = (StraightThrough(),),
+        estimators: Sequence[Estimator] = DEFAULT,
         temperature: float = 0.02,
         final_temperature: float | None = None,
         learned: bool = False,
