@@ -121,6 +121,7 @@ def test_what_does_not_fit_gets_advice(run: Run) -> None:
 def test_stage_three_works_before_stage_one_has_run(small: Callable[[str], list[str]], run: Run) -> None:
     found = run(*small("joint"), "--device", "h100")
     assert any("runs/compressor/adapters is not there yet" in line for line in found["assumptions"])
+    assert any("one by one, for questions without a gold document, is not" in line for line in found["assumptions"])
     assert set(found["parameters"]["adapters"]) == {"compressor", "generator", "query_reasoner"}
     assert found["parameters"]["frozen"] > found["parameters"]["backbone"]  # the compressor does not train
 

@@ -74,6 +74,17 @@ def plain(
     return run
 
 
+def test_where_gold_documents_alone_teach_the_retriever_the_other_questions_are_counted(
+    commands: Any, clara: Any, undropped: Path, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in commands.files.questions.read_text(encoding="utf-8").splitlines()]
+    data = without_gold(rows, tmp_path / "qa.jsonl", every=2)
+    fit = commands.fit_joint(tmp_path / "run", undropped, *ONE_STEP, *estimators("Contrastive"), "--data.train", data)
+    outcome = clara(*fit)
+    assert outcome.code == 0
+    assert "4 of 8 training questions name no gold document and teach the generator alone" in outcome.err
+
+
 @pytest.mark.parametrize("name", ["Published", "Gumbel", "ReinMax", "LeaveOneOut", "Distill", "Contrastive"])
 def test_each_estimator_trains_the_query_reasoner_its_own_way(
     name: str, commands: Any, clara: Any, undropped: Path, plain: Path, tmp_path: Path

@@ -160,8 +160,11 @@ def _not_counted(model: Mapping[str, Any]) -> list[str]:
     notes = []
     if model.get("distill"):
         notes.append("distill: the forward pass over the documents' text, from which is learned, is not counted")
-    if alone := [type(each).__name__ for each in _estimators(model) if each.has_loss and not each.needs_gold]:
-        notes.append(f"{', '.join(alone)}: the forward pass over documents that are read one by one is not counted")
+    for each in _estimators(model):
+        if each.has_loss and not each.needs_gold:
+            whose = ", for questions without a gold document," if getattr(each, "unlabelled", False) else ""
+            name = type(each).__name__
+            notes.append(f"{name}: the forward pass over documents that are read one by one{whose} is not counted")
     if any(each.needs_gold for each in _estimators(model)):
         notes.append(
             "Contrastive: counted only where a step reads no answers, and there as if all candidates took part"
