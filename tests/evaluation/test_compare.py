@@ -126,6 +126,21 @@ def test_two_systems_of_one_report_are_compared(tmp_path: Path) -> None:
     assert rows["cross_entropy"].difference.value < 0
 
 
+def test_a_change_beyond_that_of_another_condition_is_a_difference_of_differences(tmp_path: Path) -> None:
+    ours, theirs = report(tmp_path / "a", WORSE), report(tmp_path / "b", BETTER, ranks=[1, 2, 1, 4, None, 1])
+
+    plain_rows = {(row.first, row.figure): row for row in compare(str(ours), str(theirs))}
+    rows = {(row.first, row.figure): row for row in compare(str(ours), str(theirs), beyond="gold_memory")}
+
+    assert {system for system, _ in rows} == {"none", "gold_text"}
+    margin, gained = rows["none", "f1"], plain_rows["gold_memory", "f1"]
+    assert [each.value for each in margin.values] == pytest.approx([-sum(WORSE) / 6, -sum(BETTER) / 6])
+    low, high = gained.difference.low, gained.difference.high
+    assert margin.difference[:3] == pytest.approx((-gained.difference.value, -high, -low))
+    named = compare(f"{ours}:gold_memory", f"{theirs}:gold_memory", beyond="none")
+    assert [row.difference for row in named if row.figure == "f1"] == [gained.difference]
+
+
 def test_rankings_are_compared_question_by_question(tmp_path: Path) -> None:
     ours = report(tmp_path / "a", BETTER, ranks=[1, 2, 1, 4, None, 1])
 
@@ -159,6 +174,20 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path, first: str, second: str
 
     with pytest.raises(ClaraError, match=message):
         compare(f"{tmp_path}/{first}", f"{tmp_path}/{second}")
+
+
+@pytest.mark.parametrize(
+    ("systems", "beyond", "message"),
+    [
+        ("", "closed_book", "--beyond: .*a has no condition 'closed_book', only none, gold_memory, gold_text"),
+        (":corpus/clara", "none", "--beyond none: no other condition is compared"),
+        (":none", "none", "--beyond none: no other condition is compared"),
+    ],
+)
+def test_what_cannot_be_counted_from_is_said(tmp_path: Path, systems: str, beyond: str, message: str) -> None:
+    ours = report(tmp_path / "a", BETTER, ranks=[1] * 6)
+    with pytest.raises(ClaraError, match=message):
+        compare(f"{ours}{systems}", f"{ours}{systems}", beyond=beyond)
 
 
 def test_a_report_that_was_cut_short_is_refused(tmp_path: Path) -> None:
@@ -195,6 +224,7 @@ def test_the_commands_print_tables_or_json(clara: Any, tmp_path: Path) -> None:
     spread_rows = json.loads(clara("evaluate", "spread", ours, theirs, "--json").out)
 
     assert table.code == 0 and "gold_memory" in table.out
+    assert "gold_memory, less none: 6 questions" in clara("evaluate", "compare", ours, theirs, "--beyond", "none").out
     assert {row["figure"] for row in printed} >= {"em", "f1", "cross_entropy", "information_retained"}
     assert {row["system"] for row in spread_rows} == set(CONDITIONS)
     refused = clara("evaluate", "compare", ours, tmp_path)

@@ -77,6 +77,8 @@ def _compare_options(parser: argparse.ArgumentParser) -> None:
     what = "REPORT, or REPORT:SYSTEM for one condition (gold_memory) or ranking (corpus/bm25) of it"
     parser.add_argument("first", metavar="A", help=what)
     parser.add_argument("second", metavar="B", help="likewise; differences are B - A")
+    beyond = "count each condition from this one (none): what changed beyond its change"
+    parser.add_argument("--beyond", metavar="CONDITION", help=beyond)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the bootstrap (default: 0)")
     parser.add_argument("--json", action="store_true", help="print one JSON list")
 
@@ -136,7 +138,7 @@ def compare(args: argparse.Namespace) -> None:
     """Paired bootstrap between two runs, or two systems: the questions that both have, one by one."""
     from clara_lightning.evaluation.compare import compare as compare_reports
 
-    rows = compare_reports(args.first, args.second, seed=args.seed)
+    rows = compare_reports(args.first, args.second, beyond=args.beyond, seed=args.seed)
     if args.json:
         from clara_lightning.evaluation.results import finite
 
@@ -144,7 +146,7 @@ def compare(args: argparse.Namespace) -> None:
     else:
         from clara_lightning.cli.screen import print_comparison
 
-        print_comparison(rows)
+        print_comparison(rows, beyond=args.beyond)
 
 
 def spread(args: argparse.Namespace) -> None:

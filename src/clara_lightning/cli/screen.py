@@ -72,12 +72,13 @@ def _values(figures: Figures, names: Iterable[str]) -> list[str]:
     return [show(figures[name]).partition(" ")[0] for name in names]
 
 
-def print_comparison(rows: Sequence[Compared]) -> None:
+def print_comparison(rows: Sequence[Compared], *, beyond: str | None = None) -> None:
     """Differences with intervals, a table for each pair of systems; those whose interval leaves out 0 are marked."""
     console = Console()
     for (first, second), group in groupby(rows, key=lambda row: (row.first, row.second)):
         compared = list(group)
         names = first if first == second else f"A {first}, B {second}"
+        names += f", less {beyond}" if beyond else ""
         table = [["figure", "A", "B", "B - A", "p", ""], *map(_compared_cells, compared)]
         console.print(screen_table(table, title=f"{names}: {compared[0].questions} questions"))
     console.print("95 % intervals and two-sided p of a paired bootstrap over questions; *: the interval leaves out 0.")

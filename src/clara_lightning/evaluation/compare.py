@@ -81,7 +81,7 @@ class Compared:
         first, second: names of the systems.
         figure: name of the figure.
         questions: how many.
-        values: of both.
+        values: of both; with ``beyond`` how far each is from that condition.
         difference: second - first, question by question.
     """
 
@@ -104,16 +104,20 @@ class Compared:
         }
 
 
-def compare(first: str, second: str, *, seed: int = 0) -> list[Compared]:
+def compare(first: str, second: str, *, beyond: str | None = None, seed: int = 0) -> list[Compared]:
     """Paired bootstrap between two runs, or between two systems.
+
+    With ``beyond`` a condition's figures are its distance from that one, and the difference is a difference of
+    differences: what a training added to answers from memory, less what it added to answers without (``none``).
 
     Args:
         first: ``REPORT`` or ``REPORT:SYSTEM``: a condition, or ``SCALE/RETRIEVER``.
         second: the same; both name a system, or neither does, and then every system that both reports have is compared.
+        beyond: a condition that both reports have.
         seed: of the bootstrap.
 
     Raises:
-        ClaraError: there is no such report or system, or the two have no question in common.
+        ClaraError: there is no such report, system or condition, or the two have no question in common.
     """
     (ours, name), (theirs, other) = _side(first), _side(second)
     if (name is None) != (other is None):
@@ -124,7 +128,25 @@ def compare(first: str, second: str, *, seed: int = 0) -> list[Compared]:
             raise ClaraError(f"compare: {ours.path} and {theirs.path} have no system in common")
     else:
         pairs = [(name, other)]
-    return [row for pair in pairs for row in _compare_systems(ours, theirs, *pair, seed=seed)]
+    if beyond is not None:
+        pairs = _answered_beyond(ours, theirs, pairs, beyond=beyond)
+    return [row for pair in pairs for row in _compare_systems(ours, theirs, *pair, beyond=beyond, seed=seed)]
+
+
+def _answered_beyond(
+    ours: Report, theirs: Report, pairs: Sequence[tuple[str, str]], *, beyond: str
+) -> list[tuple[str, str]]:
+    """The pairs of other conditions."""
+    for report in (ours, theirs):
+        if beyond not in report.predictions:
+            raise ClaraError(
+                f"--beyond: {report.path} has no condition {beyond!r}, only {', '.join(report.predictions)}"
+            )
+    known = {*ours.predictions, *theirs.predictions} - {beyond}
+    found = [pair for pair in pairs if known.issuperset(pair)]
+    if not found:
+        raise ClaraError(f"--beyond {beyond}: no other condition is compared")
+    return found
 
 
 def _side(given: str) -> tuple[Report, str | None]:
@@ -138,7 +160,9 @@ def _side(given: str) -> tuple[Report, str | None]:
     return report, name
 
 
-def _compare_systems(ours: Report, theirs: Report, name: str, other: str, *, seed: int) -> Iterator[Compared]:
+def _compare_systems(
+    ours: Report, theirs: Report, name: str, other: str, *, beyond: str | None, seed: int
+) -> Iterator[Compared]:
     ranks = name in ours.rankings
     if ranks != (other in theirs.rankings):
         raise ClaraError(f"compare: {name} and {other}: answers and rankings have no figure in common")
@@ -150,7 +174,7 @@ def _compare_systems(ours: Report, theirs: Report, name: str, other: str, *, see
         raise ClaraError(f"compare: {name} and {other}: the two reports have no question in common")
     bootstrap = Bootstrap(len(ids), seed=seed)
     sides = [
-        _ranking(report, system, ids, bootstrap) if ranks else _answering(report, system, ids, bootstrap)
+        _ranking(report, system, ids, bootstrap) if ranks else _answering(report, system, ids, bootstrap, beyond=beyond)
         for report, system in ((ours, name), (theirs, other))
     ]
     for figure_name in sides[0]:
@@ -161,12 +185,13 @@ def _compare_systems(ours: Report, theirs: Report, name: str, other: str, *, see
                 yield Compared(name, other, figure_name, len(ids), (figure(first), figure(second)), difference)
 
 
-def _answering(report: Report, name: str, ids: Sequence[str], bootstrap: Bootstrap) -> Samples:
+def _answering(report: Report, name: str, ids: Sequence[str], bootstrap: Bootstrap, *, beyond: str | None) -> Samples:
     readers = {each: info.reader for each, info in report.results.conditions.items()}
-    wanted = [each for each in report.predictions if each in (name, *BASES[readers[name]])]
+    wanted = [each for each in report.predictions if each in (name, beyond, *BASES[readers[name]])]
     predictions = {each: [report.predictions[each][question] for question in ids] for each in wanted}
-    samples = answer_samples(predictions, bootstrap, readers=readers)[name]
-    return {figure_name: samples[figure_name] for figure_name in SHOWN}
+    samples = answer_samples(predictions, bootstrap, readers=readers)
+    own = {figure_name: samples[name][figure_name] for figure_name in SHOWN}
+    return own if beyond is None else {each: own[each] - samples[beyond][each] for each in SHOWN}
 
 
 def _ranking(report: Report, name: str, ids: Sequence[str], bootstrap: Bootstrap) -> Samples:

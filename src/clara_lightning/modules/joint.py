@@ -1,4 +1,4 @@
-"""Stage 3: the answer's loss trains the query reasoner and the generator, gold documents help, or teach alone."""
+"""Stage 3, search and answer trained together: gold documents or the reader teach the search, answers the reader."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ class Scored(NamedTuple):
 
 
 class JointRAGModule(ClaraModule):
-    """Trains ``query_reasoner`` and ``generator`` on the loss of the answer alone (paper, section 3.3).
+    """Trains ``query_reasoner`` and ``generator`` together; the compressor is frozen.
 
-    The query reasoner starts as a copy of the compressor, which is frozen. It reads the question and gives query
-    vectors; each candidate document gets a score; ``top_k`` of them are taken; the generator reads their memory and
-    writes the answer. The gradient reaches the query reasoner by ``estimators``, of which some have losses of their
-    own: from gold documents, or from how well each document by itself tells the answer.
+    The query reasoner starts as a copy of the compressor. It reads the question and gives query vectors; each candidate
+    document gets a score; ``top_k`` of them are taken; the generator reads their memory and writes the answer, whose
+    loss trains it. The query reasoner learns by ``estimators``: from gold documents, from how well each document by
+    itself tells the answer, or, as in the paper (section 3.3), from the loss of the answer through what was taken.
 
     With ``train_generator: false`` and such estimators alone, no answer is read from what was taken: the steps of a
     warm-up are cheap (``configs/retrieval.yaml``).
