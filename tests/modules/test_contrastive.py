@@ -126,6 +126,18 @@ def test_the_query_reasoner_alone_is_trained_and_all_adapters_are_handed_on(run:
     assert "frozen" in shown["generator"] and "trained" in shown["query_reasoner"]
 
 
+def test_what_an_untrained_generator_makes_of_documents_is_measured_at_the_end_alone(
+    commands: Any, clara: Any, undropped: Path, tmp_path: Path
+) -> None:
+    late = "val/ce_memory"
+    two = (*CONTRAST, "--trainer.val_check_interval", 2, "--best.monitor", late, "--best.mode", "min")
+    outcome = clara(*commands.fit_joint(tmp_path / "run", undropped, *two))
+    assert outcome.code == 0, outcome.err
+    often, once = ("val/ce_retrieved", "val/ce_none", "val/recall@2"), (late, "val/ce_text", "val/information_retained")
+    assert [len(figures(tmp_path / "run", name)) for name in (*often, *once)] == [2, 2, 2, 1, 1, 1]
+    assert json.loads((tmp_path / "run" / "best" / "figure.json").read_text(encoding="utf-8"))["step"] == 4
+
+
 def test_training_lowers_the_loss(commands: Any, clara: Any, undropped: Path, tmp_path: Path) -> None:
     fast = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", 0.01, "--trainer.max_epochs", 4)
     soft = ("--model.temperature", 0.5)  # else nothing is left to learn

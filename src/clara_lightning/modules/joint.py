@@ -41,7 +41,7 @@ from clara_lightning.modules.overview import default_of
 from clara_lightning.modules.schedule import ScheduleConfig
 from clara_lightning.modules.search import BatchTeacher, Found, SearchFigures, contrastive_losses
 from clara_lightning.modules.sharding import ShardedStrategy
-from clara_lightning.modules.validation import CONDITIONS, Asked, measure_conditions
+from clara_lightning.modules.validation import CONDITIONS, Asked, measure_conditions, measures_everything
 from clara_lightning.objectives.estimators import DEFAULT, Estimator
 from clara_lightning.objectives.metrics import collapse_statistics
 from clara_lightning.objectives.monitors import ConditionLosses
@@ -49,6 +49,8 @@ from clara_lightning.objectives.scores import ScoreName, fused, score
 from clara_lightning.objectives.selection import Selection
 
 GENERATOR_KEY = "clara_train_generator"
+UNTRAINED = ("ce_another", "ce_memory", "ce_text", "information_retained")
+"""Figures that have nothing of what is trained in them, where the generator is not."""
 
 log = logging.getLogger(__name__)
 
@@ -196,6 +198,12 @@ class JointRAGModule(ClaraModule):
     def trained(self) -> Sequence[str]:
         """Query reasoner and, as configured, generator; the compressor is frozen, so a store stays valid."""
         return (GENERATOR, QUERY_REASONER) if self.train_generator else (QUERY_REASONER,)
+
+    @property
+    def late_figures(self) -> tuple[str, ...]:
+        """As every stage; those that the generator alone can change, where it does not learn."""
+        unchanged = () if self.train_generator else tuple(f"val/{name}" for name in UNTRAINED)
+        return (*super().late_figures, *unchanged)
 
     @property
     def reads_answers(self) -> bool:
@@ -377,6 +385,7 @@ class JointRAGModule(ClaraModule):
 
     def on_validation_epoch_start(self) -> None:
         """Begin a validation."""
+        self._measures_all = self.train_generator or measures_everything(self.trainer)
         self.searches.reset()
         self.losses.reset()
         self.answers.start(self.trainer)
@@ -393,16 +402,20 @@ class JointRAGModule(ClaraModule):
         prompts, memory_BKLD = self.requests(batch), found.memory_BKLD()
         loss = self.backbone.answer_loss(prompts, memory_BKLD)
         self.losses.update("retrieved", loss.sum_B[:real], loss.tokens_B[:real])
-        costs = measure_conditions(self.backbone, self._asked(batch, found, gold), self.losses, real=real)
+        asked, names = self._asked(batch, found, gold), CONDITIONS if self._measures_all else ("none",)
+        costs = measure_conditions(self.backbone, asked, self.losses, real=real, conditions=names)
         searches.success.update((loss.mean_B < costs["none"])[:real].float())
         self.answers.add(self.backbone, prompts, memory_BKLD, [row.answers for row in batch], real=real)
 
     def on_validation_epoch_end(self) -> None:
         """Log the figures; ``val/loss`` is the mean of what training minimises."""
-        losses, searches = self.losses.compute(), self.searches
+        unmeasured = () if self._measures_all else UNTRAINED
+        losses = {name: value for name, value in self.losses.compute().items() if name not in unmeasured}
+        searches = self.searches
         loss = searches.contrast.compute() if self.is_contrastive else losses["ce_retrieved"]
         self.log("val/loss", loss, prog_bar=True)
-        self.log("val/information_retained", losses.pop("information_retained"), prog_bar=True)
+        if "information_retained" in losses:
+            self.log("val/information_retained", losses.pop("information_retained"), prog_bar=True)
         self.log_dict({f"val/{name}": value for name, value in searches.ranking.compute().items()}, prog_bar=True)
         figures: dict[str, Any] = {**losses, **searches.figures(), **self.answers.figures()}
         self.log_dict({f"val/{name}": value for name, value in figures.items()})

@@ -70,20 +70,26 @@ def measure_condition(
 
 
 def measure_conditions(
-    backbone: ClaraBackbone, questions: Sequence[Asked], losses: ConditionLosses, *, real: int
+    backbone: ClaraBackbone,
+    questions: Sequence[Asked],
+    losses: ConditionLosses,
+    *,
+    real: int,
+    conditions: Sequence[str] = CONDITIONS,
 ) -> dict[str, Tensor]:
-    """Add the losses of a batch of questions under each of :data:`CONDITIONS`.
+    """Add the losses of a batch of questions under each condition.
 
     Args:
         backbone: reads.
         questions: the batch; those that do not count are read too, since processes must stay in step.
         losses: where the losses go.
         real: the first so many questions count.
+        conditions: of :data:`CONDITIONS`.
 
     Returns:
-        What each answer costs under each condition; see :func:`measure_condition`.
+        What each answer costs under each of them; see :func:`measure_condition`.
     """
-    return {name: measure_condition(backbone, questions, losses, name, real=real) for name in CONDITIONS}
+    return {name: measure_condition(backbone, questions, losses, name, real=real) for name in conditions}
 
 
 class ValidationAnswers(nn.Module):
