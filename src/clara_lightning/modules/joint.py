@@ -86,6 +86,9 @@ class JointRAGModule(ClaraModule):
         hybrid_weight: BM25's part in the scores, 0 (none) or more and below 1; see
             :func:`~clara_lightning.objectives.scores.fused`. It needs ``candidates``, and a BM25 index in the store.
         train_generator: whether the generator learns from the loss of the answer, or stays as it is.
+        read_gold: in training, a question that took no gold document, though one is known, reads it in the place of the
+            last that it took (as RAFT, arXiv 2403.10131): so that the generator does not learn to distrust what it
+            reads while the retriever finds little.
         temperature: tau of the soft selection, and of the contrastive loss.
         final_temperature: tau at the last step, which it nears by the same factor each step; by default it stays.
         learn_temperature: tau is trained along.
@@ -120,6 +123,7 @@ class JointRAGModule(ClaraModule):
         score: ScoreName = "maxsim",
         hybrid_weight: float = 0.0,
         train_generator: bool = True,
+        read_gold: bool = False,
         temperature: float = 0.02,
         final_temperature: float | None = None,
         learn_temperature: bool = False,
@@ -173,6 +177,7 @@ class JointRAGModule(ClaraModule):
         self.score: ScoreName = score
         self.hybrid_weight = hybrid_weight
         self.train_generator = train_generator
+        self.read_gold = read_gold
         self.select = Selection(
             k=top_k,
             estimators=DEFAULT if estimators is None else estimators,
@@ -259,6 +264,8 @@ class JointRAGModule(ClaraModule):
             found.append("model.init_args.num_candidates: model.init_args.candidates is not given")
         if self.query == QueryConfig() and self.query_lr_scale != default_of(JointRAGModule, "query_lr_scale"):
             found.append("model.init_args.query_lr_scale: model.init_args.query adds nothing")
+        if self.read_gold and not self.reads_answers:
+            found.append("model.init_args.read_gold: no answer is read from what is taken")
         if self.select.standardised and self.select.needs_gold:
             found.append("model.init_args.standardise: no estimator of model.init_args.estimators uses such scores")
         return found
@@ -460,7 +467,8 @@ class JointRAGModule(ClaraModule):
         if not self.reads_answers:
             return own
         requests = self.requests(batch)
-        loss = self.backbone.answer_loss(requests, found.memory_BKLD())
+        gold = self.source.gold(batch, found.candidates) if self.read_gold else ()
+        loss = self.backbone.answer_loss(requests, found.memory_BKLD(gold))
         if self.select.weighs_success:
             with torch.no_grad(), self.backbone.evaluating():
                 without = self.backbone.answer_loss([replace(prompt, background=()) for prompt in requests])

@@ -40,9 +40,23 @@ class Found(NamedTuple):
         """Keys of the documents that were taken."""
         return self.candidates.keys_BN.gather(1, self.selected.indices_BK)
 
-    def memory_BKLD(self) -> Tensor:
-        """Their memory; backward, the soft mixture."""
-        return mix(self.selected.selection_BKN, self.candidates.memory_BNLD)
+    def memory_BKLD(self, gold: Sequence[GoldDocuments] = ()) -> Tensor:
+        """Their memory; backward, the soft mixture.
+
+        Args:
+            gold: of each question; one that took none of them has the first in the place of the last that it took.
+        """
+        memory_BKLD = mix(self.selected.selection_BKN, self.candidates.memory_BNLD)
+        missed = [
+            number
+            for number, (own, taken) in enumerate(zip(gold, self.taken_BK.tolist(), strict=False))
+            if own.keys and not set(own.keys) & set(taken)
+        ]
+        if not missed:
+            return memory_BKLD
+        places_C = torch.tensor(missed, device=memory_BKLD.device)
+        gold_CLD = torch.stack([gold[number].memory_NLD[0] for number in missed]).to(memory_BKLD)
+        return memory_BKLD.index_put((places_C, torch.full_like(places_C, memory_BKLD.shape[1] - 1)), gold_CLD)
 
 
 class BatchTeacher:
