@@ -85,7 +85,7 @@ def _names(runs: Sequence[Result]) -> list[str]:
     """Start, recipe, minutes, number of seeds, steps."""
     first = runs[0]
     minutes = f"{first['minutes']:g}" if first["minutes"] else ""
-    taken = [run["steps"] for run in runs if "steps" in run]
+    taken = [run["steps"] for run in runs if run.get("steps")]
     steps = " to ".join(map(str, sorted({min(taken), max(taken)}))) if taken else ""
     return [first["start"], first["recipe"].replace("+", " + "), minutes, str(len(runs)) if minutes else "", steps]
 

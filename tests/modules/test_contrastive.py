@@ -235,12 +235,11 @@ def test_a_checkpoint_that_trained_other_adapters_is_refused(
     assert bytes_of(run) == before
 
 
-def test_a_setting_of_the_selection_that_trains_nothing_is_named(
-    commands: Any, clara: Any, undropped: Path, tmp_path: Path
-) -> None:
-    useless = ("--model.standardise", "true", "--trainer.max_steps", 1)
+def test_settings_that_train_nothing_are_named(commands: Any, clara: Any, undropped: Path, tmp_path: Path) -> None:
+    useless = ("--model.standardise", "true", "--model.read_gold", "true", "--trainer.max_steps", 1)
 
     outcome = clara(*commands.fit_joint(tmp_path / "run", undropped, *CONTRAST, *useless))
 
     assert outcome.code == 0
     assert "without effect: model.init_args.standardise: no estimator of model.init_args.estimators" in outcome.err
+    assert "without effect: model.init_args.read_gold: no answer is read from what is taken" in outcome.err

@@ -20,6 +20,7 @@ BESIDE = (
     ),
     *("--model.query.projection", 2, "--model.query.importance", "true"),
 )
+BY_ANSWERS = ("--model.estimators", '[{"class_path": "clara_lightning.StraightThrough"}]')
 CONTRASTIVE = '[{"class_path": "clara_lightning.Contrastive"}]'
 IN_PART = (
     "--model.estimators",
@@ -100,6 +101,7 @@ def fit(commands: Any, undropped: Path, alike: Path, in_part: Path) -> Callable[
         if stage not in ("compressor", "distilled"):
             frozen = ("--model.train_generator", "false", "--model.estimators", CONTRASTIVE)
             contrast = (*frozen, "--data.train", alike, "--data.val", alike)
+            two_steps += BY_ANSWERS if stage == "joint" else ()
             two_steps += contrast if stage == "contrastive" else ()
             two_steps += (*BESIDE, "--data.train", alike, "--data.val", alike) if stage == "beside" else ()
             two_steps += (*IN_PART, "--data.train", in_part, "--data.val", alike) if stage == "in part" else ()
@@ -184,7 +186,7 @@ def test_an_adapter_without_gradient_is_named(commands: Any, clara: Any, compres
         row["passages"] = [passage for passage in row["passages"] if passage["gold"]]
     data = tmp_path / "qa.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    alone = ("--data.train", data, "--data.val", data, "--model.top_k", 1)
+    alone = ("--data.train", data, "--data.val", data, "--model.top_k", 1, *BY_ANSWERS)
 
     outcome = clara(*commands.fit_joint(tmp_path / "run", compressor, *alone))
 

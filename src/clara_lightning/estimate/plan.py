@@ -104,7 +104,7 @@ def read_plan(settings: Mapping[str, Any]) -> Plan:
     task = _task(settings)
     data: Mapping[str, Any] = settings["data"]["init_args"]
     parent, notes = _parent(model.get("init_from"))
-    notes += _not_counted(model)
+    notes += _not_counted(task, model)
     searched = bool(model.get("candidates"))
     adapters = (COMPRESSOR, GENERATOR, QUERY_REASONER) if task == "joint" else (COMPRESSOR, GENERATOR)
     estimators, trains_generator = _estimators(model), model.get("train_generator", True)
@@ -155,17 +155,18 @@ def _parent(init_from: str | None) -> tuple[AdapterFolder | None, list[str]]:
     return None, [f"{init_from} is not there yet: memory, LoRA and prompt as configured here, or their defaults"]
 
 
-def _not_counted(model: Mapping[str, Any]) -> list[str]:
+def _not_counted(task: str, model: Mapping[str, Any]) -> list[str]:
     """Settings that change what a step costs and are left out, one line each."""
     notes = []
     if model.get("distill"):
         notes.append("distill: the forward pass over the documents' text, from which is learned, is not counted")
-    for each in _estimators(model):
+    estimators = _estimators(model) if task == "joint" else []
+    for each in estimators:
         if each.has_loss and not each.needs_gold:
             whose = ", for questions without a gold document," if getattr(each, "unlabelled", False) else ""
             name = type(each).__name__
             notes.append(f"{name}: the forward pass over documents that are read one by one{whose} is not counted")
-    if any(each.needs_gold for each in _estimators(model)):
+    if any(each.needs_gold for each in estimators):
         notes.append(
             "Contrastive: counted only where a step reads no answers, and there as if all candidates took part"
         )
