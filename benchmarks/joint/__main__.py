@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.joint.data import ANSWERED, ASKED, DOCUMENTS, TRAIN, write_data
+from benchmarks.joint.data import ANSWERED, ASKED, DOCUMENTS, TRAIN, count_answered, write_data
 from benchmarks.joint.starts import PRETRAINED, spoil
 from benchmarks.machine import machine
 from benchmarks.study import Paces, check_overlays, clara, options, step_seconds
@@ -34,6 +34,7 @@ HYBRID = 0.3  # BM25's part in the figures of both together
 STARTS = ("weak", "middling", "strong")
 RANKED = ("recall@1", "recall@5", "mrr")
 ANSWERS = ("f1", "cover_em", "cross_entropy")
+OF_ANSWERS = ("answers", "answers_from", "answered")  # what a result says of them
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,8 @@ def run_row(row: Row, out: Path, *, answers: bool = False, corpus: bool = False,
         for scale, systems in found["retrieval"].items()
     }
     asked = {condition: _only(figures, ANSWERS) for condition, figures in found["answers"].items()}
-    kept |= {"answers_from": "corpus" if corpus else "candidates"} if asked else {}
+    if asked:
+        kept |= {"answers_from": "corpus" if corpus else "candidates", "answered": count_answered(study.data)}
     return kept | {"retrieval": retrieval, "answers": asked}
 
 
@@ -188,7 +190,7 @@ def keep(result: dict[str, Any], path: Path) -> None:
     """Write a result; what an earlier measurement of the row has beside it stays."""
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if not result["answers"]:
-        result = result | {name: before[name] for name in ("answers", "answers_from") if name in before}
+        result = result | {name: before[name] for name in OF_ANSWERS if name in before}
     write_json(path, result | {"retrieval": before.get("retrieval", {}) | result["retrieval"]})
 
 

@@ -39,7 +39,7 @@ class Sizes:
 
     train: int = 6000
     dev: int = 384
-    answered: int = 96
+    answered: int = 288
 
 
 def write_data(out: Path, sizes: Sizes = Sizes()) -> None:
@@ -74,6 +74,12 @@ def write_data(out: Path, sizes: Sizes = Sizes()) -> None:
     counts = {"train": len(train), "dev": len(dev), "documents": len(passages)}
     several = {name: sum(is_of_several_hops(row.id) for row in rows) for name, rows in (("train", train), ("dev", dev))}
     write_json(out / COUNTS, {**counts, "of several hops": several, "sizes": asdict(sizes)})
+
+
+def count_answered(out: Path) -> int:
+    """How many questions of ``answered.jsonl`` have answers."""
+    counts = json.loads((out / COUNTS).read_text(encoding="utf-8"))
+    return min(int(counts["sizes"]["answered"]), int(counts["dev"]))
 
 
 def is_of_several_hops(row_id: str) -> bool:

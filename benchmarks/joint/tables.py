@@ -43,11 +43,11 @@ def retrieval_table(results: Sequence[Result], scale: str) -> list[str]:
 
 def answers_table(results: Sequence[Result]) -> list[str]:
     """What is answered; F1, cover-EM and nats an answer token under each condition."""
-    head = ["start", "recipe", "minutes", "seeds", "retrieved from"]
+    head = ["start", "recipe", "minutes", "seeds", "questions", "retrieved from"]
     head += [f"{label}: {name}" for _, label in CONDITIONS for name in ("F1", "cover-EM", "nats")]
-    lines = [_cells(head), _cells(["---", "---", "---:", "---:", "---", *["---:"] * (len(head) - 5)])]
+    lines = [_cells(head), _cells(["---", "---", *["---:"] * 3, "---", *["---:"] * (len(head) - 6)])]
     for runs in grouped(each for each in results if each["answers"]):
-        cells = [*_names(runs)[:4], dict(SCALES)[runs[0]["answers_from"]]]
+        cells = [*_names(runs)[:4], str(runs[0]["answered"]), dict(SCALES)[runs[0]["answers_from"]]]
         for condition, _ in CONDITIONS:
             found = [{name: run["answers"][condition][name] for name in ANSWERS} for run in runs]
             single, *more = (f"{statistics.mean(each[name]['value'] for each in found):.3f}" for name in ANSWERS)

@@ -168,13 +168,14 @@ def test_answers_are_means_over_seeds_of_the_rows_that_have_some() -> None:
         return result_of("weak", 0.5, seed=seed) | {
             "answers": dict.fromkeys(("retrieved_memory", "none", "gold_memory"), figures),
             "answers_from": "candidates",
+            "answered": 96,
         }
 
     lines = answers_table([answered(0.2, 0), answered(0.4, 1), result_of("strong", 0.5)])
     assert len(lines) == 3
-    assert lines[2] == "| weak | default | 4 | 2 | 20 candidates |" + " 0.300 |" * 9
+    assert lines[2] == "| weak | default | 4 | 2 | 96 | 20 candidates |" + " 0.300 |" * 9
     (line,) = answers_table([answered(0.2, 0)])[2:]
-    assert line == "| weak | default | 4 | 1 | 20 candidates |" + " 0.200 [0.10, 0.30] | 0.200 | 0.200 |" * 3
+    assert line == "| weak | default | 4 | 1 | 96 | 20 candidates |" + " 0.200 [0.10, 0.30] | 0.200 | 0.200 |" * 3
 
 
 def test_the_picture_is_drawn_from_starts_and_what_is_made_of_them(tmp_path: Path) -> None:

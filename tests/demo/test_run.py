@@ -39,7 +39,8 @@ def test_the_demo_runs_and_a_second_run_keeps_what_is_unchanged(tmp_path: Path) 
     assert first.returncode == 0, first.stderr[-3000:]
     figures = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     assert set(figures["results"]["answers"]) == {"none", "another", "gold_memory", "gold_text", *CONDITIONS}
-    assert list(figures["seconds"]) == ["data", "supervision", "compressor", "store", "joint", "report", "report-short"]
+    stages = ["data", "supervision", "compressor", "store", "retrieval", "joint", "report", "report-short"]
+    assert list(figures["seconds"]) == stages
     assert first.stdout.count("right answer:") >= 4
     for name in ("curves.png", "retrieval.png", "report/report.md", "report/conditions.png"):
         assert (out / name).stat().st_size > 0
@@ -47,7 +48,7 @@ def test_the_demo_runs_and_a_second_run_keeps_what_is_unchanged(tmp_path: Path) 
 
     second = demo(out)
     assert second.returncode == 0, second.stderr[-3000:]
-    assert second.stdout.count("unchanged, kept") == 7
+    assert second.stdout.count("unchanged, kept") == len(stages)
     assert written(out / "data", out / "supervision", out / "store") == kept
 
 

@@ -17,7 +17,7 @@ from clara_lightning.errors import ClaraError
 QUESTIONS = 40
 PASSAGES = 600
 SHORT = 6  # memory tokens, the fewest that stage 1 trains for
-BEFORE = "before"  # the search of stage 1's adapters, as a retriever beside that of stage 3
+BEFORE, WARM = "before", "warm-up"  # the search of the stages before stage 3, as retrievers beside its own
 CONDITIONS = ("retrieved_memory", "bm25_memory", "backbone_none", "backbone_gold_tokens", "backbone_bm25_text")
 FAST = {"size": 80, "steps": 2, "questions": 4}
 
@@ -47,6 +47,11 @@ class DemoFolders:
     def store(self) -> Path:
         """Encoded documents."""
         return self.out / "store"
+
+    @property
+    def retrieval(self) -> Path:
+        """Run folder of the warm-up."""
+        return self.out / "retrieval"
 
     @property
     def joint(self) -> Path:
@@ -126,14 +131,15 @@ def _stages(folders: DemoFolders, *, fast: bool) -> list[Stage]:
             resumes=True,
         ),
         Stage(
-            "Stage 3: the answers' loss teaches the query reasoner to search the store",
+            "Warm-up: gold passages teach the query reasoner to search the store",
+            folders.retrieval,
+            (*_fit_search("retrieval", folders.retrieval, folders, start=folders.compressor), *few),
+            resumes=True,
+        ),
+        Stage(
+            "Stage 3: the search and the reader of what it finds, trained together",
             folders.joint,
-            (
-                *_fit("joint", folders.joint, train=data / "qa_train.jsonl", val=data / "qa_val.jsonl"),
-                *("--model.init_args.init_from", str(folders.compressor / "adapters")),
-                *("--model.init_args.store", store),
-                *few,
-            ),
+            (*_fit_search("joint", folders.joint, folders, start=folders.retrieval), *few),
             resumes=True,
         ),
         Stage(
@@ -163,11 +169,19 @@ def _fit(stage: str, folder: Path, *, train: Path, val: Path) -> tuple[str, ...]
     )
 
 
+def _fit_search(stage: str, folder: Path, folders: DemoFolders, *, start: Path) -> tuple[str, ...]:
+    return (
+        *_fit(stage, folder, train=folders.data / "qa_train.jsonl", val=folders.data / "qa_val.jsonl"),
+        *("--model.init_args.init_from", str(start / "adapters"), "--model.init_args.store", str(folders.store)),
+    )
+
+
 def _evaluate(folders: DemoFolders, *, limit: str) -> tuple[str, ...]:
     return (
         *("evaluate", "--adapters", str(folders.joint / "adapters"), "--store", str(folders.store)),
         *("--data", str(folders.data / "qa_val.jsonl"), "--limit", limit, "--batch-size", "16"),
-        *("--reasoner", f"{BEFORE}={folders.compressor / 'adapters'}", "--dense", "none"),
+        *("--reasoner", f"{BEFORE}={folders.compressor / 'adapters'}"),
+        *("--reasoner", f"{WARM}={folders.retrieval / 'adapters'}", "--dense", "none"),
         *("--conditions", ",".join(CONDITIONS), "--max-new-tokens", "12", "--out", str(folders.report)),
     )
 
