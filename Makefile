@@ -22,7 +22,7 @@ demo: $(STAMP)  ## the whole pipeline on the World Factbook: about a quarter of 
 test: $(STAMP)  ## the tests
 	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist worksteal
 
-test-slow: $(STAMP)  ## the tests that take longer: the demo's path on the real backbone, the notebooks
+test-slow: $(STAMP)  ## the tests that take longer: the real backbone, more ways to train and to be killed, the notebooks
 	$(BIN)/pytest -q -m 'slow and not gpu'
 	$(BIN)/pytest -q --nbmake --nbmake-timeout 1200 notebooks/*.ipynb
 

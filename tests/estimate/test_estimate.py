@@ -15,6 +15,7 @@ from clara_lightning.data.prompts import PromptTemplate
 
 ROOT = Path(__file__).parents[2]
 SHARDED = "--trainer.strategy=sharded"
+FEW = ("--data.init_args.batch_size", "2")  # which is quickly traced
 Run = Callable[..., dict[str, Any]]
 
 
@@ -45,11 +46,11 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def small(tiny_model_folder: Path) -> Callable[[str], list[str]]:
-    """Options for a stage with a tiny backbone, without any data."""
+    """Options for a stage with a tiny backbone, without any data, and few rows at a time."""
     name = f"--model.init_args.backbone.name={tiny_model_folder}"
     dtype = "--model.init_args.backbone.dtype=bfloat16"
     checkpointing = "--model.init_args.backbone.gradient_checkpointing=true"
-    return lambda stage: [*words(stage, None), name, dtype, checkpointing]
+    return lambda stage: [*words(stage, None), name, dtype, checkpointing, *FEW]
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_replicas_hold_the_gradient_twice(small: Callable[[str], list[str]], run
 
 def test_what_does_not_fit_gets_advice(run: Run) -> None:
     name = "--model.init_args.backbone.name=meta-llama/Llama-3.1-70B-Instruct"
-    found = run(*words("compressor", None), name, "--device", "h100")
+    found = run(*words("compressor", None), name, "--device", "h100", *FEW)
     assert not found["memory"]["fits"]
     assert any("gradient_checkpointing true" in line for line in found["advice"])
     assert any("sharded" in line for line in found["advice"])
@@ -146,14 +147,14 @@ def test_contrastive_training_answers_nothing(small: Callable[[str], list[str]],
 
 def test_stage_two_reads_several_documents(small: Callable[[str], list[str]], run: Run) -> None:
     work = run(*small("instruct"), "--device", "h100")["work"]
-    assert work["examples"] == 4 * 32
+    assert work["examples"] == 2 * 32
     assert work["tokens"] > work["examples"] * 5 * 256
 
 
 def test_encoding_only_reads(small: Callable[[str], list[str]], run: Run) -> None:
     found = run(*small("encode"), "--device", "h100", "--documents", "16000")
     assert found["work"]["backward_flops"] == 0
-    assert found["work"]["steps"] == 1000
+    assert found["work"]["steps"] == 8000
     assert found["parameters"]["trained"] == found["memory"]["optimizer_bytes"] == 0
 
 
@@ -248,7 +249,7 @@ def resized(compressor_run: Path) -> list[str]:
     """Options for a second stage from a run folder of 4 memory tokens, with 8 of them."""
     sizes = ["--model.init_args.memory_tokens", "8", "--model.init_args.document_tokens", "40"]
     begun = [f"--model.init_args.init_from={compressor_run}", "--model.init_args.memory", "words"]
-    return [*words("compressor", None), *begun, "--device", "h100", *sizes]
+    return [*words("compressor", None), *begun, "--device", "h100", *sizes, *FEW]
 
 
 def test_a_run_folder_gives_its_memory_which_can_be_resized(resized: list[str], run: Run) -> None:

@@ -157,11 +157,11 @@ def test_a_deep_backbone_lies_on_the_line_through_two_shallow_ones(
     backbone = tiny_backbone("llama", adapters=(COMPRESSOR, GENERATOR, QUERY_REASONER))
     settings = settings_of(backbone).with_layers(9, depth=depth)
     batch = {
-        "stage 1": MicroBatch((Reading(COMPRESSOR, 8, 28),), Answering(8, 40, 60)),
-        "stage 2": MicroBatch((Reading(COMPRESSOR, 40, 28),), Answering(8, 60, 30)),
+        "stage 1": MicroBatch((Reading(COMPRESSOR, 2, 28),), Answering(2, 40, 15)),
+        "stage 2": MicroBatch((Reading(COMPRESSOR, 6, 28),), Answering(2, 60, 8)),
         "stage 3": MicroBatch(
-            (Reading(QUERY_REASONER, 8, 9), Reading(COMPRESSOR, 160, 28, trained=False)),
-            Answering(8, 60, 30, documents=5, candidates=20),
+            (Reading(QUERY_REASONER, 2, 9), Reading(COMPRESSOR, 8, 28, trained=False)),
+            Answering(2, 60, 8, documents=3, candidates=4),
         ),
     }[task]
     drawn = trace(settings, batch, checkpointing=checkpointing)

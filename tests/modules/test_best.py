@@ -143,7 +143,7 @@ def test_a_best_step_between_two_batches_of_a_step_is_for_its_weights_alone(
 @pytest.mark.parametrize(
     ("hook", "step"),
     [
-        pytest.param("on_train_batch_start", 7, id="between two validations"),
+        pytest.param("on_train_batch_start", 7, id="between two validations", marks=pytest.mark.slow),
         pytest.param("on_save_checkpoint", 4, id="with the folder written and the checkpoint not"),
     ],
 )

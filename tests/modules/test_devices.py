@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-STAGES = ("distilled", "joint")
+STAGES = ("joint",)
 BESIDE = (
     *(
         "--model.estimators",
@@ -27,8 +27,8 @@ IN_PART = (
     '[{"class_path": "clara_lightning.Contrastive"}, '
     '{"class_path": "clara_lightning.Distill", "init_args": {"unlabelled": true}}]',
 )
-# slow: stage 1 without distillation, stage 3 by gold documents, and where some questions have none
-MORE_STAGES = ("compressor", "contrastive", "beside", "in part")
+# slow: stage 1 with distillation and without, stage 3 by gold documents, and where some questions have none
+MORE_STAGES = ("distilled", "compressor", "contrastive", "beside", "in part")
 RETAINED = "val/information_retained"  # a share of small differences
 PLAIN = ("--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr", 1.0, "--trainer.gradient_clip_val", 1.0)
 TWO = ("--trainer.devices", 2, "--data.batch_size", 2)

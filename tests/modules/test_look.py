@@ -277,7 +277,7 @@ def test_a_look_changes_no_state(
     assert all(row["same"] for row in seen)
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "sharded"])
+@pytest.mark.parametrize("strategy", [pytest.param("ddp", marks=pytest.mark.slow), "sharded"])
 def test_two_processes_show_what_one_shows(
     strategy: str, commands: Any, start_clara: Any, finish: Any, compressor: Path, tmp_path: Path
 ) -> None:

@@ -118,10 +118,14 @@ def test_a_killed_run_resumes_exactly(
 @pytest.mark.parametrize(
     ("end", "code"),
     [
-        (("killer.KillAt", "--trainer.callbacks.hook", "on_train_batch_start"), -signal.SIGKILL),
-        (("killer.TermAt",), 128 + signal.SIGTERM),
+        pytest.param(
+            ("killer.KillAt", "--trainer.callbacks.hook", "on_train_batch_start"),
+            -signal.SIGKILL,
+            id="killed",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(("killer.TermAt",), 128 + signal.SIGTERM, id="preempted"),
     ],
-    ids=["killed", "preempted"],
 )
 def test_a_run_that_reads_memory_ahead_resumes_exactly(
     end: tuple[object, ...],
