@@ -239,6 +239,19 @@ def test_each_reader_and_prefix_has_its_own(tiny_backbone: Backbones, monkeypatc
     assert [backbone.generate([prompt], max_new_tokens=STEPS, adapter=adapter) for prompt, adapter in turns] == wanted
 
 
+def test_the_head_reads_contiguous_states(tiny_backbone: Backbones, documents: list[str]) -> None:
+    backbone = tiny_backbone()
+    head = backbone.causal_lm.get_output_embeddings()
+    read: list[Tensor] = []
+    hook = head.register_forward_hook(lambda _, arguments, logits: read.append(arguments[0]))
+
+    backbone.generate(make_prompts(backbone), backbone.compress(documents[:3]), max_new_tokens=2)
+
+    hook.remove()
+    assert [states.shape[:2] for states in read] == [(3, 1)] * 2
+    assert all(states.is_contiguous() for states in read)
+
+
 def test_prompts_that_are_answered_and_scored_are_read_once(tiny_backbone: Backbones, documents: list[str]) -> None:
     backbone = tiny_backbone()
     prompts, memory = scored_prompts(backbone), backbone.compress(documents[:3])

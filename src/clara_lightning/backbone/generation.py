@@ -26,7 +26,7 @@ from transformers import DynamicCache, GenerationConfig, PreTrainedConfig, PreTr
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from clara_lightning.backbone.likelihood import AnswerLoss, TokenLosses
-from clara_lightning.backbone.runner import only_at, takes_positions
+from clara_lightning.backbone.runner import contiguous_at_head, only_at, takes_positions
 from clara_lightning.data.prompts import IGNORED, Prompt
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Reading:
             eos_token_id=encoder.stop_ids or None,
             pad_token_id=encoder.pad_id,
         )
-        with self._continued() as past:
+        with self._continued() as past, contiguous_at_head(self.backbone.causal_lm):
             ids = cast(Any, self.backbone.causal_lm).generate(
                 inputs_embeds=self._embeddings_BTD,  # transformers passes over those that are in the cache
                 attention_mask=self._attention_BT,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, cast
 
 import torch
@@ -198,14 +198,24 @@ def _window(config: Any) -> float:
     return min((size for size in sizes if isinstance(size, int)), default=float("inf"))
 
 
-@contextmanager
-def only_at(model: PreTrainedModel, places_X: Tensor) -> Iterator[None]:
+def only_at(model: PreTrainedModel, places_X: Tensor) -> AbstractContextManager[None]:
     """Scope in which the model's head runs at some positions of the flattened batch: logits are ``(1, X, V)``."""
+    return _before_head(model, lambda hidden_NTD: hidden_NTD.flatten(0, 1)[places_X][None])
 
-    def choose(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (arguments[0].flatten(0, 1)[places_X][None],)
 
-    hook = cast(nn.Module, model.get_output_embeddings()).register_forward_pre_hook(choose)
+def contiguous_at_head(model: PreTrainedModel) -> AbstractContextManager[None]:
+    """Scope in which the model's head reads contiguous states.
+
+    The last positions of a batch are a slice of it. torch's ``matmul`` does not fold such a batch into one product with
+    a frozen weight: it copies the weight of the head for each row (pytorch/pytorch#186148).
+    """
+    return _before_head(model, Tensor.contiguous)
+
+
+@contextmanager
+def _before_head(model: PreTrainedModel, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    head = cast(nn.Module, model.get_output_embeddings())
+    hook = head.register_forward_pre_hook(lambda _, arguments: (change(arguments[0]),))
     try:
         yield
     finally:
