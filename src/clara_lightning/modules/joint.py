@@ -88,7 +88,8 @@ class JointRAGModule(ClaraModule):
         train_generator: whether the generator learns from the loss of the answer, or stays as it is.
         read_gold: in training, a question that took no gold document, though one is known, reads it in the place of the
             last that it took (as RAFT, arXiv 2403.10131): so that the generator does not learn to distrust what it
-            reads while the retriever finds little.
+            reads while the retriever finds little. By default it does, but where the loss of the answer teaches the
+            scores: what was not taken could not.
         temperature: tau of the soft selection, and of the contrastive loss.
         final_temperature: tau at the last step, which it nears by the same factor each step; by default it stays.
         learn_temperature: tau is trained along.
@@ -123,7 +124,7 @@ class JointRAGModule(ClaraModule):
         score: ScoreName = "maxsim",
         hybrid_weight: float = 0.0,
         train_generator: bool = True,
-        read_gold: bool = False,
+        read_gold: bool | None = None,
         temperature: float = 0.02,
         final_temperature: float | None = None,
         learn_temperature: bool = False,
@@ -216,6 +217,13 @@ class JointRAGModule(ClaraModule):
         return self.train_generator or self.select.has_rows or self.select.weighs_success
 
     @property
+    def reads_gold(self) -> bool:
+        """Whether a question that took no gold document reads one in training."""
+        if self.read_gold is None:
+            return not (self.select.has_rows or self.select.weighs_success)
+        return self.read_gold
+
+    @property
     def is_contrastive(self) -> bool:
         """Whether gold documents are all that teaches."""
         return self.select.needs_gold and not self.reads_answers
@@ -250,12 +258,14 @@ class JointRAGModule(ClaraModule):
         self.backbone.start_query_reasoner()
 
     def in_effect(self) -> dict[str, str]:
-        """What teaches the scores, and what of them is learned beside the adapter."""
+        """What teaches the scores, what of them is learned beside the adapter, and what the generator reads."""
         names = " + ".join(type(each).__name__ for each in self.select.estimators)
         learned = [f"a projection of rank {self.query.projection}"] if self.query.projection else []
         learned += ["the importance of each"] if self.query.importance else []
         shown = {"estimators": f"{names} at temperature {self.select.temperature:g}"}
-        return shown | ({"query vectors": f"learned: {' and '.join(learned)}"} if learned else {})
+        shown |= {"query vectors": f"learned: {' and '.join(learned)}"} if learned else {}
+        gold = {"generator reads": "what is taken; where nothing gold is, a gold document in the place of the last"}
+        return shown | (gold if self.reads_gold and self.reads_answers else {})
 
     def without_effect(self) -> list[str]:
         """Settings of parts that are not there, or that have no use for them."""
@@ -264,7 +274,7 @@ class JointRAGModule(ClaraModule):
             found.append("model.init_args.num_candidates: model.init_args.candidates is not given")
         if self.query == QueryConfig() and self.query_lr_scale != default_of(JointRAGModule, "query_lr_scale"):
             found.append("model.init_args.query_lr_scale: model.init_args.query adds nothing")
-        if self.read_gold and not self.reads_answers:
+        if self.read_gold is not None and not self.reads_answers:
             found.append("model.init_args.read_gold: no answer is read from what is taken")
         if self.select.standardised and self.select.needs_gold:
             found.append("model.init_args.standardise: no estimator of model.init_args.estimators uses such scores")
@@ -467,7 +477,7 @@ class JointRAGModule(ClaraModule):
         if not self.reads_answers:
             return own
         requests = self.requests(batch)
-        gold = self.source.gold(batch, found.candidates) if self.read_gold else ()
+        gold = self.source.gold(batch, found.candidates) if self.reads_gold else ()
         loss = self.backbone.answer_loss(requests, found.memory_BKLD(gold))
         if self.select.weighs_success:
             with torch.no_grad(), self.backbone.evaluating():
