@@ -66,9 +66,15 @@ def test_gold_documents_take_the_last_place_of_those_that_took_none() -> None:
     selection_BKN = torch.eye(N)[:2].expand(3, 2, N).clone().requires_grad_()  # the first two of each
     selected = Selected(selection_BKN, torch.tensor([[0, 1]] * 3), None, ())
     candidates = Candidates(memory_BNLD, whole, whole, torch.ones(3), keys_BN)
-    found = Found(SimpleNamespace(), candidates, torch.zeros(3, N), selected)  # type: ignore[arg-type]
-    other_1LD = torch.full((1, 1, 4), 9.0)
-    gold = [GoldDocuments(memory_BNLD[0, 1:2], (2,)), GoldDocuments(other_1LD, (99,)), GoldDocuments(other_1LD[:0], ())]
+    query = SimpleNamespace(memory_NLD=torch.ones(3, 1, 4), weights_NL=torch.ones(3, 1))
+    found = Found("maxsim", query, candidates, torch.zeros(3, N), selected)  # type: ignore[arg-type]
+    chunks_NLD = torch.tensor([[[1.0, 0, 0, 0]], [[1, 1, 1, 0]], [[-1, -1, -1, -1]]])  # the second is the most alike
+    other_1LD = chunks_NLD[1:2]
+    gold = [
+        GoldDocuments(memory_BNLD[0, 1:2], (2,)),
+        GoldDocuments(chunks_NLD, (97, 98, 99)),
+        GoldDocuments(chunks_NLD[:0], ()),
+    ]
 
     plain, read = found.memory_BKLD(), found.memory_BKLD(gold)
 

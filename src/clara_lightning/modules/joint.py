@@ -86,10 +86,10 @@ class JointRAGModule(ClaraModule):
         hybrid_weight: BM25's part in the scores, 0 (none) or more and below 1; see
             :func:`~clara_lightning.objectives.scores.fused`. It needs ``candidates``, and a BM25 index in the store.
         train_generator: whether the generator learns from the loss of the answer, or stays as it is.
-        read_gold: in training, a question that took no gold document, though one is known, reads it in the place of the
-            last that it took (as RAFT, arXiv 2403.10131): so that the generator does not learn to distrust what it
-            reads while the retriever finds little. By default it does, but where the loss of the answer teaches the
-            scores: what was not taken could not.
+        read_gold: in training, a question that took no gold document, though one is known, reads the best-scored in the
+            place of the last that it took (as RAFT, arXiv 2403.10131), so that the generator does not learn to distrust
+            what it reads while the retriever finds little. By default it does, but where the loss of the answer teaches
+            the scores: what was not taken could not.
         temperature: tau of the soft selection, and of the contrastive loss.
         final_temperature: tau at the last step, which it nears by the same factor each step; by default it stays.
         learn_temperature: tau is trained along.
@@ -466,7 +466,7 @@ class JointRAGModule(ClaraModule):
             candidates=candidates,
             in_step=isinstance(self.trainer.strategy, ShardedStrategy),
         )
-        return Found(query, candidates, scores_BN, self.select(scores_BN, mask_BN, teacher))
+        return Found(self.score, query, candidates, scores_BN, self.select(scores_BN, mask_BN, teacher))
 
     def _losses(self, batch: list[Question], found: Found) -> list[Tensor]:
         """Negative log-likelihood of each answer from what was taken ``(B,)``; beside it the estimators' losses."""

@@ -28,8 +28,9 @@ from clara_lightning.objectives.topk import mix
 
 
 class Found(NamedTuple):
-    """Query vectors, candidates, their scores ``(B, N)``, and what was taken of them."""
+    """Query vectors, candidates, their scores ``(B, N)`` by name, and what was taken of them."""
 
+    name: ScoreName
     query: Compressed
     candidates: Candidates
     scores_BN: Tensor
@@ -44,7 +45,8 @@ class Found(NamedTuple):
         """Their memory; backward, the soft mixture.
 
         Args:
-            gold: of each question; one that took none of them has the first in the place of the last that it took.
+            gold: of each question; one that took none of them has the best-scored in the place of the last that it
+                took.
         """
         memory_BKLD = mix(self.selected.selection_BKN, self.candidates.memory_BNLD)
         missed = [
@@ -55,8 +57,17 @@ class Found(NamedTuple):
         if not missed:
             return memory_BKLD
         places_C = torch.tensor(missed, device=memory_BKLD.device)
-        gold_CLD = torch.stack([gold[number].memory_NLD[0] for number in missed]).to(memory_BKLD)
+        gold_CLD = torch.stack([self._best(number, gold[number].memory_NLD) for number in missed]).to(memory_BKLD)
         return memory_BKLD.index_put((places_C, torch.full_like(places_C, memory_BKLD.shape[1] - 1)), gold_CLD)
+
+    @torch.no_grad()
+    def _best(self, number: int, memory_NLD: Tensor) -> Tensor:
+        """``(L, D)``: the document, or the chunk of one, that the question scores best."""
+        if len(memory_NLD) == 1:
+            return memory_NLD[0]
+        own = slice(number, number + 1)
+        scores_1N = score(self.name, self.query.memory_NLD[own], memory_NLD[None], self.query.weights_NL[own])
+        return memory_NLD[int(scores_1N.argmax())]
 
 
 class BatchTeacher:
