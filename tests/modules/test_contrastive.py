@@ -236,7 +236,7 @@ def test_a_checkpoint_that_trained_other_adapters_is_refused(
 
 
 def test_settings_that_train_nothing_are_named(commands: Any, clara: Any, undropped: Path, tmp_path: Path) -> None:
-    useless = ("--model.standardise", "true", "--model.read_gold", "true", "--trainer.max_steps", 1)
+    useless = ("--model.standardise", "true", "--model.read_gold", 0.5, "--trainer.max_steps", 1)
 
     outcome = clara(*commands.fit_joint(tmp_path / "run", undropped, *CONTRAST, *useless))
 

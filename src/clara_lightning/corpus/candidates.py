@@ -64,6 +64,10 @@ class GoldDocuments(NamedTuple):
     memory_NLD: Tensor
     keys: tuple[int, ...]
 
+    def none(self) -> GoldDocuments:
+        """None of them."""
+        return GoldDocuments(self.memory_NLD[:0], ())
+
 
 class CandidateSource(Protocol):
     """Gives each question its candidates."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -48,6 +49,8 @@ from clara_lightning.objectives.monitors import ConditionLosses
 from clara_lightning.objectives.scores import ScoreName, fused, score
 from clara_lightning.objectives.selection import Selection
 
+READ_GOLD = 0.5
+"""How often a question that took no gold document reads one in training, by default (docs/joint-training.md)."""
 GENERATOR_KEY = "clara_train_generator"
 UNTRAINED = ("ce_another", "ce_memory", "ce_text", "information_retained")
 """Figures that have nothing of what is trained in them, where the generator is not."""
@@ -87,9 +90,9 @@ class JointRAGModule(ClaraModule):
             :func:`~clara_lightning.objectives.scores.fused`. It needs ``candidates``, and a BM25 index in the store.
         train_generator: whether the generator learns from the loss of the answer, or stays as it is.
         read_gold: in training, a question that took no gold document, though one is known, reads the best-scored in the
-            place of the last that it took (as RAFT, arXiv 2403.10131), so that the generator does not learn to distrust
-            what it reads while the retriever finds little. By default it does, but where the loss of the answer teaches
-            the scores: what was not taken could not.
+            place of the last that it took with this probability (as RAFT, arXiv 2403.10131), so that the generator does
+            not learn to distrust what it reads while the retriever finds little. By default :data:`READ_GOLD`, but 0
+            where the loss of the answer teaches the scores: what was not taken could not.
         temperature: tau of the soft selection, and of the contrastive loss.
         final_temperature: tau at the last step, which it nears by the same factor each step; by default it stays.
         learn_temperature: tau is trained along.
@@ -124,7 +127,7 @@ class JointRAGModule(ClaraModule):
         score: ScoreName = "maxsim",
         hybrid_weight: float = 0.0,
         train_generator: bool = True,
-        read_gold: bool | None = None,
+        read_gold: float | None = None,
         temperature: float = 0.02,
         final_temperature: float | None = None,
         learn_temperature: bool = False,
@@ -153,6 +156,8 @@ class JointRAGModule(ClaraModule):
             raise ClaraError("model.init_args.candidates is required with model.init_args.hybrid_weight")
         if candidates and num_candidates < top_k:
             raise ClaraError(f"model.init_args.top_k must be <= num_candidates ({num_candidates}), got {top_k}")
+        if read_gold is not None and not 0 <= read_gold <= 1:
+            raise ClaraError(f"model.init_args.read_gold must be between 0 and 1, got {read_gold}")
         super().__init__(
             backbone=backbone,
             init_from=init_from,
@@ -217,10 +222,12 @@ class JointRAGModule(ClaraModule):
         return self.train_generator or self.select.has_rows or self.select.weighs_success
 
     @property
-    def reads_gold(self) -> bool:
-        """Whether a question that took no gold document reads one in training."""
+    def read_gold_share(self) -> float:
+        """How often a question that took no gold document reads one in training."""
+        if not self.reads_answers:
+            return 0.0
         if self.read_gold is None:
-            return not (self.select.has_rows or self.select.weighs_success)
+            return 0.0 if self.select.has_rows or self.select.weighs_success else READ_GOLD
         return self.read_gold
 
     @property
@@ -264,8 +271,8 @@ class JointRAGModule(ClaraModule):
         learned += ["the importance of each"] if self.query.importance else []
         shown = {"estimators": f"{names} at temperature {self.select.temperature:g}"}
         shown |= {"query vectors": f"learned: {' and '.join(learned)}"} if learned else {}
-        gold = {"generator reads": "what is taken; where nothing gold is, a gold document in the place of the last"}
-        return shown | (gold if self.reads_gold and self.reads_answers else {})
+        share = f"{self.read_gold_share:g} of those that took no gold document read one in the place of the last"
+        return shown | ({"questions read": f"what they took; {share}"} if self.read_gold_share else {})
 
     def without_effect(self) -> list[str]:
         """Settings of parts that are not there, or that have no use for them."""
@@ -477,13 +484,22 @@ class JointRAGModule(ClaraModule):
         if not self.reads_answers:
             return own
         requests = self.requests(batch)
-        gold = self.source.gold(batch, found.candidates) if self.reads_gold else ()
-        loss = self.backbone.answer_loss(requests, found.memory_BKLD(gold))
+        loss = self.backbone.answer_loss(requests, found.memory_BKLD(self._gold_to_read(batch, found)))
         if self.select.weighs_success:
             with torch.no_grad(), self.backbone.evaluating():
                 without = self.backbone.answer_loss([replace(prompt, background=()) for prompt in requests])
             selected.weigh(loss.mean_B, without.mean_B)
         return [loss.sum_B, *own]
+
+    def _gold_to_read(self, batch: list[Question], found: Found) -> list[GoldDocuments]:
+        """Gold documents of the questions that read one where they took none; of the others none."""
+        if not self.read_gold_share:
+            return []
+        place = f"{self.run_seed}-{self.trainer.current_epoch}"
+        return [
+            own if random.Random(f"{place}-{question.id}").random() < self.read_gold_share else own.none()
+            for question, own in zip(batch, self.source.gold(batch, found.candidates), strict=True)
+        ]
 
     def _require_gold(self, batch: list[Question], found: Found) -> None:
         """Of a DataModule of the user's own: questions of others were looked through at the start."""
